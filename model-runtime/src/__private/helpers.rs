@@ -1,0 +1,82 @@
+//! What keeps each generated line short.
+use crate::field::{Assign, BoundedInteger, FieldOf, Number, Timestamp, bounded, to_number};
+use crate::error::name_field;
+use crate::field::Storable;
+use crate::model::SentryModel;
+use crate::statement::Dialect;
+use diesel::deserialize;
+use diesel::expression::Expression;
+use diesel::row::Row;
+use std::time::SystemTime;
+
+/// The bit of the field where it differs.
+pub fn is_dirty<M, C: FieldOf<M>>(row: &M, base: &M) -> u64 {
+    u64::from(C::get(row) != C::get(base)) << C::INDEX
+}
+
+/// The field as an assignment where its bit is set; a number outside its bounds is refused.
+pub fn copy_if<M, C: FieldOf<M>>(row: &M, mask: u64) -> Option<Assign<M, C>> {
+    if mask >> C::INDEX & 1 == 0 {
+        return None;
+    }
+    let value = C::get(row);
+    match (to_number(value), C::BOUNDS) {
+        (Some(Number::Integer(number)), Some(_)) => Some(bounded(number)),
+        _ => Some(Assign::Value(value.clone())),
+    }
+}
+
+/// Swaps the field where its bit is set.
+pub fn swap_if<T>(left: &mut T, right: &mut T, mask: u64, index: usize) {
+    if mask >> index & 1 == 1 {
+        std::mem::swap(left, right);
+    }
+}
+
+/// Fills an `#[auto_now]` field that is not given.
+pub fn fill_now<M, C: FieldOf<M>>(slot: &mut Option<Assign<M, C>>, now: SystemTime)
+where
+    C::Value: Timestamp,
+{
+    slot.get_or_insert_with(|| Assign::Value(C::Value::from_clock(now)));
+}
+
+/// Fills a `#[default(…)]` field that is not given.
+pub fn fill_default<M, C: FieldOf<M>>(slot: &mut Option<Assign<M, C>>) {
+    if slot.is_none() {
+        *slot = C::start().map(Assign::Value);
+    }
+}
+
+/// The bit of a `#[bounded(auto)]` field that holds 0.
+pub fn vacant<M, C: FieldOf<M>>(row: &M) -> u64
+where
+    C::Value: BoundedInteger,
+{
+    u64::from(to_number(C::get(row)) == Some(Number::Integer(0))) << C::INDEX
+}
+
+/// The number in the field where it has the name asked for.
+pub fn field_number<M, C: FieldOf<M>>(row: &M, column: &str) -> Option<Number> {
+    if column == C::NAME { to_number(C::get(row)) } else { None }
+}
+
+/// The name of the column's SQL type, for the fingerprint.
+pub fn column_type<M: SentryModel, C: FieldOf<M>>() -> &'static str {
+    std::any::type_name::<<C as Expression>::SqlType>()
+}
+
+/// Reads the field from its column; an error names the model and the field.
+///
+/// # Errors
+/// What `FromSql` reports.
+pub fn read_field<'r, M, C, DB, R>(row: &R) -> deserialize::Result<C::Value>
+where
+    M: SentryModel,
+    C: FieldOf<M>,
+    C::Value: Storable<C, DB>,
+    DB: Dialect,
+    R: Row<'r, DB>,
+{
+    <C::Value as Storable<C, DB>>::read(row, C::INDEX).map_err(|error| name_field(M::NAME, C::FIELD, error))
+}

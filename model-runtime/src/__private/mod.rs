@@ -1,0 +1,24 @@
+//! The only path that generated code names. Not a public interface: it changes without notice.
+mod helpers;
+
+pub use helpers::{column_type, copy_if, field_number, fill_default, fill_now, is_dirty, read_field, swap_if, vacant};
+
+pub use crate::cache::codec::{CacheSpec, CodecError, Decoder, Encoder, Fingerprint, LookupSpec, key_texts};
+pub use crate::error::Error;
+pub use crate::field::{
+    Assign, BoundedInput, BoundedInteger, CacheKey, Col, FieldOf, Input, LookupKind, Number, Storable,
+    Timestamp, ToField,
+};
+pub use crate::model::{ModelSql, ModelState, SentryModel};
+pub use crate::operation::{Defaults, HasDefaults, HasOnInsert, HasPatch, Operation};
+pub use crate::repr::Repr;
+pub use crate::session::Runner;
+pub use crate::statement::{Assignments, Dialect};
+pub use crate::tracked::Tracked;
+
+pub use diesel::deserialize::Result as FromRow;
+pub use diesel::expression::Expression;
+pub use diesel::query_builder::{AstPass, QueryFragment};
+pub use diesel::query_source::Column;
+pub use diesel::result::QueryResult;
+pub use diesel::row::Row;

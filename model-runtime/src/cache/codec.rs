@@ -1,0 +1,171 @@
+//! The bytes of a cached row, field by field, and the fingerprint of their schema.
+//!
+//! Each field is encoded by itself with MessagePack, which describes its own types: a field may use
+//! `#[serde(untagged)]` or `serde_json::Value`. What serde attributes say on the *struct* is never asked.
+use crate::field::{FieldOf, KeyCols, KeyTexts};
+use crate::model::SentryModel;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::any::type_name;
+
+/// Part of the fingerprint: another encoding is another number.
+const CODEC_VERSION: &str = "msgpack-1";
+/// How deep a cached field may nest.
+const MAX_DEPTH: usize = 128;
+/// The largest row that is cached; larger ones are read from the database.
+pub(crate) const MAX_ROW_BYTES: usize = 8 << 20;
+
+/// A field type that the row cache can store.
+#[diagnostic::on_unimplemented(
+    message = "a field of type `{Self}` cannot be cached",
+    label = "needs serde's `Serialize` and `DeserializeOwned`",
+    note = "derive `serde::Serialize` and `serde::Deserialize` on the field's type, or remove `#[cache_fields]`"
+)]
+pub trait Cacheable: Serialize + DeserializeOwned {}
+impl<T: Serialize + DeserializeOwned> Cacheable for T {}
+
+/// Why a cached row could not be written or read; a row that cannot be read is a miss.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodecError {
+    /// The field's own `Serialize` failed.
+    #[error("encode: {0}")]
+    Encode(#[from] rmp_serde::encode::Error),
+    /// The bytes do not fit the field.
+    #[error("decode: {0}")]
+    Decode(#[from] rmp_serde::decode::Error),
+    /// Bytes are left after the last field.
+    #[error("{0} bytes after the last field")]
+    Trailing(usize),
+    /// The row is larger than what is cached.
+    #[error("the row is larger than {MAX_ROW_BYTES} bytes")]
+    TooLarge,
+}
+
+/// Collects the fields of a row.
+#[derive(Debug, Default)]
+pub struct Encoder(Vec<u8>);
+
+impl Encoder {
+    /// Appends a field.
+    ///
+    /// # Errors
+    /// [`CodecError::Encode`], and [`CodecError::TooLarge`] once the row exceeds the limit.
+    pub fn field<T: Cacheable>(&mut self, value: &T) -> Result<(), CodecError> {
+        value.serialize(&mut rmp_serde::Serializer::new(&mut self.0).with_struct_map())?;
+        if self.0.len() > MAX_ROW_BYTES { Err(CodecError::TooLarge) } else { Ok(()) }
+    }
+}
+
+/// Hands out the fields of a row.
+#[derive(Debug)]
+pub struct Decoder<'i>(&'i [u8]);
+
+impl Decoder<'_> {
+    /// The next field.
+    ///
+    /// # Errors
+    /// [`CodecError::Decode`].
+    pub fn field<T: Cacheable>(&mut self) -> Result<T, CodecError> {
+        let mut reader = rmp_serde::Deserializer::new(&mut self.0);
+        reader.set_max_depth(MAX_DEPTH);
+        Ok(T::deserialize(&mut reader)?)
+    }
+}
+
+/// The fields' names and key texts of one key.
+pub type Texts = Vec<(&'static str, String)>;
+
+/// How a model is cached; one static per model that has `#[cache_fields]`.
+pub struct CacheSpec<M: 'static> {
+    /// How long a row may stay, in milliseconds.
+    pub ttl_ms: u64,
+    /// The primary key's texts.
+    pub key: fn(&M) -> Texts,
+    /// The unique lookups.
+    pub lookups: &'static [LookupSpec<M>],
+    /// Appends every field.
+    pub encode: fn(&M, &mut Encoder) -> Result<(), CodecError>,
+    /// Reads every field.
+    pub decode: fn(&mut Decoder<'_>) -> Result<M, CodecError>,
+}
+
+impl<M: SentryModel> CacheSpec<M> {
+    pub(crate) fn to_bytes(&self, row: &M) -> Result<Vec<u8>, CodecError> {
+        let mut out = Encoder::default();
+        (self.encode)(row, &mut out)?;
+        Ok(out.0)
+    }
+
+    pub(crate) fn from_bytes(&self, bytes: &[u8]) -> Result<M, CodecError> {
+        let mut input = Decoder(bytes);
+        let row = (self.decode)(&mut input)?;
+        if input.0.is_empty() { Ok(row) } else { Err(CodecError::Trailing(input.0.len())) }
+    }
+}
+
+impl<M> std::fmt::Debug for CacheSpec<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CacheSpec").field("ttl_ms", &self.ttl_ms).finish_non_exhaustive()
+    }
+}
+
+/// One unique lookup of a model.
+pub struct LookupSpec<M> {
+    /// Bit *i* is set where field *i* belongs to the lookup.
+    pub(crate) mask: u64,
+    pub(crate) texts: fn(&M) -> Texts,
+}
+
+impl<M> LookupSpec<M> {
+    /// The lookup by the columns `K`.
+    #[must_use]
+    pub const fn of<K: KeyTexts<Model = M>>() -> Self {
+        Self { mask: K::MASK, texts: key_texts::<K> }
+    }
+}
+
+impl<M> std::fmt::Debug for LookupSpec<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LookupSpec").field("mask", &self.mask).finish_non_exhaustive()
+    }
+}
+
+/// The texts of the key `K` of a row.
+pub fn key_texts<K: KeyTexts>(row: &<K as KeyCols>::Model) -> Texts {
+    K::texts(&K::of(row))
+}
+
+/// A 64-bit hash (FNV-1a) of a model's columns, their SQL types and Rust types, and the codec's version.
+///
+/// It lives in the entry, not in the key: during a rolling deploy old and new binaries must meet each
+/// other's write intents.
+#[derive(Debug)]
+pub struct Fingerprint(u64);
+
+impl Fingerprint {
+    pub(crate) fn new(model: &str) -> Self {
+        let mut out = Self(0xcbf2_9ce4_8422_2325);
+        out.add(CODEC_VERSION);
+        out.add(model);
+        out
+    }
+
+    /// Adds a field.
+    pub fn field<M: SentryModel, C: FieldOf<M>>(&mut self) {
+        self.add(C::NAME);
+        self.add(crate::__private::column_type::<M, C>());
+        self.add(type_name::<C::Value>());
+    }
+
+    pub(crate) fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn add(&mut self, text: &str) {
+        // The zero byte keeps `ab` + `c` apart from `a` + `bc`.
+        for byte in text.bytes().chain([0]) {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}

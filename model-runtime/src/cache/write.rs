@@ -1,0 +1,153 @@
+//! A write's part in the protocol: intents before the commit, their release after it.
+use super::codec::CacheSpec;
+use super::entry::{Token, new_token};
+use super::observe::Event;
+use super::protocol::{Command, Reply};
+use crate::engine::{Executor, Scope};
+use crate::error::Outcome;
+use crate::model::{ModelSql, SentryModel};
+
+/// The intents of one commit.
+#[derive(Debug)]
+pub(crate) struct Intents {
+    token: Token,
+    keys: Vec<String>,
+    placed: bool,
+}
+
+/// What opening a single statement did.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// The model is not cached.
+    Uncached,
+    /// The intents are in place, and the statement's end releases them.
+    Placed(Intents),
+    /// The session's transaction carries the key until its commit.
+    Deferred,
+    /// The intents are in place until they expire: the commit is not ours to see.
+    Left,
+}
+
+/// Places an intent on every key and awaits the answer; without keys nothing is sent.
+pub(crate) async fn place<S: Executor>(db: &mut S, keys: Vec<String>) -> Intents {
+    let token = new_token();
+    let lifetime_ms = db.cache().config().intent_ms;
+    let command = |key: &String| Command::Place { key: key.clone(), token, lifetime_ms };
+    let batch: Vec<_> = keys.iter().map(command).collect();
+    let placed = batch.is_empty() || db.store(&batch).await.is_ok();
+    Intents { token, keys, placed }
+}
+
+/// Releases the intents of a write whose outcome is known; those of a lost answer stay until they expire.
+pub(crate) async fn release<S: Executor>(db: &mut S, intents: Intents, unpoint: Vec<Command>, outcome: Outcome) {
+    let Intents { token, keys, placed } = intents;
+    if outcome == Outcome::Unknown {
+        if !placed {
+            db.cache().postpone(keys);
+        }
+        return;
+    }
+    let mut batch: Vec<_> = keys.iter().map(|key| Command::Release { key: key.clone(), token }).collect();
+    if outcome == Outcome::Done {
+        batch.extend(unpoint);
+    }
+    if batch.is_empty() {
+        return;
+    }
+    match db.store(&batch).await {
+        Ok(answer) => {
+            let lost = answer.replies.iter().take(keys.len()).filter(|reply| **reply == Reply::Done(true)).count();
+            db.cache().counters().add(Event::LostIntent, lost as u64);
+        }
+        // Sent again before the cache is next asked anything.
+        Err(_) => db.cache().postpone(keys),
+    }
+}
+
+/// Opens a statement that writes the row of `base`.
+pub(crate) async fn open<M, S>(db: &mut S, base: &M) -> Opened
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let Some(spec) = M::cache() else { return Opened::Uncached };
+    let key = row_key(db, spec, base);
+    match db.scope() {
+        Scope::Autocommit => Opened::Placed(place(db, vec![key]).await),
+        Scope::Session => {
+            db.transaction().touch(key);
+            Opened::Deferred
+        }
+        Scope::Foreign => {
+            place_and_leave(db, vec![key]).await;
+            Opened::Left
+        }
+    }
+}
+
+/// Closes it: `new` is the row as stored, `None` where it is gone.
+pub(crate) async fn close<M, S>(db: &mut S, opened: Opened, base: &M, new: Option<&M>, mask: u64, outcome: Outcome)
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let Some(spec) = M::cache() else { return };
+    let (old_key, new_key) = (row_key(db, spec, base), new.map(|new| row_key(db, spec, new)));
+    let unpoint = old_pointers(db, spec, base, new, mask, &old_key);
+    let renamed = new_key.filter(|key| *key != old_key);
+    match opened {
+        Opened::Uncached => {}
+        Opened::Placed(intents) => release(db, intents, unpoint, outcome).await,
+        Opened::Deferred => {
+            db.transaction().unpoint(unpoint);
+            renamed.into_iter().for_each(|key| db.transaction().touch(key));
+        }
+        Opened::Left => place_and_leave(db, renamed.into_iter().collect()).await,
+    }
+}
+
+/// A statement inside a transaction wrote this row; its keys come from what the statement returned.
+pub(crate) async fn touch<M, S>(db: &mut S, row: &M)
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let Some(spec) = M::cache() else { return };
+    let key = row_key(db, spec, row);
+    match db.scope() {
+        Scope::Session => db.transaction().touch(key),
+        Scope::Foreign | Scope::Autocommit => place_and_leave(db, vec![key]).await,
+    }
+}
+
+// The commit is not ours to see, so the outcome counts as unknown: the row stays uncached until the intents
+// expire.
+async fn place_and_leave<S: Executor>(db: &mut S, keys: Vec<String>) {
+    let intents = place(db, keys).await;
+    release(db, intents, Vec::new(), Outcome::Unknown).await;
+}
+
+/// The pointers that led to the row and no longer do. Hygiene only: every reader checks the row it finds.
+fn old_pointers<M, S>(
+    db: &S,
+    spec: &'static CacheSpec<M>,
+    base: &M,
+    new: Option<&M>,
+    mask: u64,
+    row_key: &str,
+) -> Vec<Command>
+where
+    M: SentryModel,
+    S: Executor,
+{
+    let moved = spec.lookups.iter().filter(|lookup| lookup.mask & mask != 0).filter_map(|lookup| {
+        let old = (lookup.texts)(base);
+        let gone = new.is_none_or(|new| (lookup.texts)(new) != old);
+        gone.then(|| db.cache().key(M::NAME, &old))
+    });
+    moved.map(|pointer| Command::Unpoint { pointer, target: row_key.to_owned() }).collect()
+}
+
+fn row_key<M: SentryModel, S: Executor>(db: &S, spec: &'static CacheSpec<M>, row: &M) -> String {
+    db.cache().key(M::NAME, &(spec.key)(row))
+}

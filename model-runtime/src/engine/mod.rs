@@ -1,0 +1,14 @@
+//! The algorithms, each once, as `async fn`s over an [`Executor`].
+//!
+//! The sync session's executor never suspends, so one poll ends each of them; the async session awaits.
+mod executor;
+mod read;
+mod transaction;
+mod upsert;
+mod write;
+
+pub use executor::{Executor, Scope};
+pub(crate) use read::get;
+pub(crate) use transaction::{begin, commit, rollback};
+pub(crate) use upsert::{create_or_update, get_or_create};
+pub(crate) use write::{delete, insert, update};

@@ -1,0 +1,99 @@
+//! Lookups, through the cache where the row may come from it.
+use super::{Executor, Scope};
+use crate::cache::codec::{CacheSpec, Texts};
+use crate::cache::read::{self, Pointed, Probe};
+use crate::error::Result;
+use crate::field::{KeySql, KeyTexts, LookupKind};
+use crate::model::ModelSql;
+use crate::statement::{Assignments, Purpose, Statement};
+
+/// The row with this key, from the cache or the database.
+pub(crate) async fn get<M, K, S>(db: &mut S, key: &K::Key, texts: &Texts, kind: LookupKind) -> Result<Option<M>>
+where
+    M: ModelSql<S::Backend>,
+    K: KeySql<S::Backend, Model = M> + KeyTexts,
+    S: Executor,
+{
+    let Some(spec) = M::cache().filter(|_| db.scope() == Scope::Autocommit) else {
+        return from_database::<M, K, S>(db, key).await;
+    };
+    let entry = db.cache().key(M::NAME, texts);
+    match kind {
+        LookupKind::PrimaryKey => by_primary_key::<M, K, S>(db, spec, key, entry).await,
+        LookupKind::Unique => by_unique_field::<M, K, S>(db, spec, key, texts, entry).await,
+    }
+}
+
+async fn by_primary_key<M, K, S>(
+    db: &mut S,
+    spec: &'static CacheSpec<M>,
+    key: &K::Key,
+    entry: String,
+) -> Result<Option<M>>
+where
+    M: ModelSql<S::Backend>,
+    K: KeySql<S::Backend, Model = M> + KeyTexts,
+    S: Executor,
+{
+    match read::row(db, spec, entry).await {
+        Probe::Hit(row) => Ok(Some(row)),
+        Probe::Bypass => from_database::<M, K, S>(db, key).await,
+        Probe::Granted(lease) => {
+            // After the lease was granted, never before: a write in between takes the lease away.
+            let row = from_database::<M, K, S>(db, key).await?;
+            read::fill(db, spec, lease, row.as_ref()).await;
+            Ok(row)
+        }
+    }
+}
+
+async fn by_unique_field<M, K, S>(
+    db: &mut S,
+    spec: &'static CacheSpec<M>,
+    key: &K::Key,
+    texts: &Texts,
+    entry: String,
+) -> Result<Option<M>>
+where
+    M: ModelSql<S::Backend>,
+    K: KeySql<S::Backend, Model = M> + KeyTexts,
+    S: Executor,
+{
+    // A pointer is only a hint: the row itself must carry the value asked for.
+    let carries = |row: &M| K::texts(&K::of(row)) == *texts;
+    let lease = match read::pointed(db, spec, entry.clone(), carries).await {
+        Pointed::Hit(row) => return Ok(Some(row)),
+        Pointed::Bypass => return from_database::<M, K, S>(db, key).await,
+        Pointed::Nowhere => None,
+        Pointed::Granted(lease) => Some(lease),
+    };
+    let row = from_database::<M, K, S>(db, key).await?;
+    read::repoint(db, spec, entry, lease, row.as_ref()).await;
+    Ok(row)
+}
+
+async fn from_database<M, K, S>(db: &mut S, key: &K::Key) -> Result<Option<M>>
+where
+    M: ModelSql<S::Backend>,
+    K: KeySql<S::Backend, Model = M>,
+    S: Executor,
+{
+    let mut pairs = Assignments::new::<M>(Purpose::Update);
+    K::visit(key, &mut pairs);
+    Ok(db.rows(select::<M, S>(pairs)).await?.pop())
+}
+
+/// `SELECT … FROM … WHERE a = … AND b = …`.
+pub(super) fn select<'q, M, S>(pairs: Assignments<'q, S::Backend>) -> Statement<'q, S::Backend>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    Statement::new()
+        .sql("SELECT ")
+        .columns::<M>()
+        .sql(" FROM ")
+        .table::<M>()
+        .sql(" WHERE ")
+        .pairs(pairs.pairs, " AND ")
+}

@@ -1,0 +1,210 @@
+//! Update, else insert, else update again; and the lookup that inserts.
+use super::write::{Verb, insert, overflow};
+use super::{Executor, Scope, begin, commit, read, rollback};
+use crate::cache::write;
+use crate::error::{Error, Result};
+use crate::field::KeyCols;
+use crate::model::ModelSql;
+use crate::operation::CreateOrUpdate;
+use crate::statement::{Assignments, Guarded, Purpose, Statement};
+use crate::tracked::Tracked;
+
+/// Updates the rows that match `lookup`, or inserts one, in one transaction.
+pub(crate) async fn create_or_update<M, S>(
+    db: &mut S,
+    lookup: &M::Patch,
+    defaults: M::Patch,
+    on_insert: M::Patch,
+) -> Result<CreateOrUpdate<M>>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    check_lookup::<M, S>(lookup, "create_or_update")?;
+    begin(db).await?;
+    let done = attempt(db, lookup, &defaults, &on_insert).await;
+    finish(db, done).await
+}
+
+async fn finish<S: Executor, T>(db: &mut S, done: Result<T>) -> Result<T> {
+    match done {
+        Ok(value) => commit(db).await.map(|()| value),
+        Err(error) => {
+            rollback(db).await?;
+            Err(error)
+        }
+    }
+}
+
+async fn attempt<M, S>(
+    db: &mut S,
+    lookup: &M::Patch,
+    defaults: &M::Patch,
+    on_insert: &M::Patch,
+) -> Result<CreateOrUpdate<M>>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let rows = update_matching::<M, S>(db, lookup, defaults).await?;
+    if rows > 0 {
+        return Ok(CreateOrUpdate::Updated(rows));
+    }
+    let patch = M::merge(lookup.clone(), M::merge(on_insert.clone(), defaults.clone()));
+    match insert_in_savepoint::<M, S>(db, patch).await {
+        Ok(row) => Ok(CreateOrUpdate::Created(row)),
+        Err(error) if error.is_unique_violation() => {
+            // Another writer inserted it in between, so that now there is a row to update.
+            match update_matching::<M, S>(db, lookup, defaults).await? {
+                0 => Err(Error::Query(format!(
+                    "{}: create_or_update({}) neither updated nor created a row: another unique key stands in the way: {error}",
+                    M::NAME,
+                    names::<M, S>(lookup),
+                ))),
+                rows => Ok(CreateOrUpdate::Updated(rows)),
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns the row that matches `lookup` and whether it was inserted.
+pub(crate) async fn get_or_create<M, S>(
+    db: &mut S,
+    lookup: &M::Patch,
+    defaults: M::Patch,
+) -> Result<(Tracked<M>, bool)>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    check_lookup::<M, S>(lookup, "get_or_create")?;
+    if let Some(row) = find(db, lookup).await? {
+        return Ok((Tracked::stored(row), false));
+    }
+    let error = match insert_in_savepoint::<M, S>(db, M::merge(lookup.clone(), defaults)).await {
+        Ok(row) => return Ok((row, true)),
+        Err(error) if error.is_unique_violation() => error,
+        Err(error) => return Err(error),
+    };
+    let row = find::<M, S>(db, lookup).await?.ok_or_else(|| {
+        Error::Query(format!(
+            "{}: get_or_create({}) neither found nor created a row: another unique key stands in the way: {error}",
+            M::NAME,
+            names::<M, S>(lookup),
+        ))
+    })?;
+    Ok((Tracked::stored(row), false))
+}
+
+async fn find<M, S>(db: &mut S, lookup: &M::Patch) -> Result<Option<M>>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let mut pairs = Assignments::new::<M>(Purpose::Update);
+    M::visit(lookup, &mut pairs)?;
+    let mut rows = db.rows::<M>(read::select::<M, S>(pairs)).await?;
+    if rows.len() > 1 {
+        let (count, names) = (rows.len(), names::<M, S>(lookup));
+        return Err(Error::Query(format!("{}: {count} rows match ({names}); one at most may", M::NAME)));
+    }
+    Ok(rows.pop())
+}
+
+// The savepoint keeps the surrounding transaction usable after a unique violation on PostgreSQL. Outside a
+// transaction the statement is its own.
+async fn insert_in_savepoint<M, S>(db: &mut S, patch: M::Patch) -> Result<Tracked<M>>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    if db.scope() == Scope::Autocommit {
+        return insert(db, patch).await;
+    }
+    begin(db).await?;
+    let done = insert(db, patch).await;
+    finish(db, done).await
+}
+
+async fn update_matching<M, S>(db: &mut S, lookup: &M::Patch, defaults: &M::Patch) -> Result<usize>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let mut defaults = defaults.clone();
+    M::auto_now(&mut defaults, db.now());
+    let mut sets = Assignments::new::<M>(Purpose::Update);
+    M::visit(&defaults, &mut sets)?;
+    let mut wheres = Assignments::new::<M>(Purpose::Update);
+    M::visit(lookup, &mut wheres)?;
+    if sets.pairs.is_empty() {
+        // Nothing to write: it is a get-or-create, which counts what it finds.
+        return Ok(db.rows::<M>(read::select::<M, S>(wheres)).await?.len());
+    }
+    let shape = sets.shape() ^ wheres.shape().rotate_left(1) ^ Verb::Upsert as u64;
+    let guards = sets.guards;
+    let statement = Statement::new()
+        .stays_prepared(M::state().shapes.admit(shape))
+        .sql("UPDATE ")
+        .table::<M>()
+        .sql(" SET ")
+        .pairs(sets.pairs, ", ")
+        .sql(" WHERE ")
+        .pairs(wheres.pairs, " AND ")
+        .guards(&guards)
+        .sql(" RETURNING ")
+        .columns::<M>();
+    let rows = db.rows::<M>(statement).await.map_err(|error| overflow(error, &guards))?;
+    for row in &rows {
+        write::touch::<M, S>(db, row).await;
+    }
+    refuse_partly::<M, S>(db, lookup, &guards, &rows).await?;
+    Ok(rows.len())
+}
+
+/// A bound that refuses some rows refuses the statement: the caller rolls back.
+async fn refuse_partly<M, S>(db: &mut S, lookup: &M::Patch, guards: &[Guarded<'_>], updated: &[M]) -> Result<()>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    for guard in guards {
+        let mut pairs = Assignments::new::<M>(Purpose::Update);
+        M::visit(lookup, &mut pairs)?;
+        let statement = read::select::<M, S>(pairs).sql(" AND NOT (").fragment(guard.fragment()).sql(")");
+        let refused: Vec<M> = db.rows(statement).await.map_err(|error| overflow(error, guards))?;
+        // An updated row may stand at the limit by now, and would be refused the next time only.
+        let is_new = |row: &M| !updated.iter().any(|done| row.dirty(done) & M::Pk::MASK == 0);
+        if refused.iter().any(is_new) {
+            return Err(guard.refused());
+        }
+    }
+    Ok(())
+}
+
+fn check_lookup<M, S>(lookup: &M::Patch, call: &str) -> Result<()>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let mut pairs = Assignments::<S::Backend>::new::<M>(Purpose::Update);
+    M::visit(lookup, &mut pairs)?;
+    match pairs.pairs.is_empty() {
+        true => Err(Error::Query(format!(
+            "{}: {call} has no lookup and would match every row; set the fields to look up before `.defaults`",
+            M::NAME
+        ))),
+        false => Ok(()),
+    }
+}
+
+fn names<M, S>(lookup: &M::Patch) -> String
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let mut pairs = Assignments::<S::Backend>::new::<M>(Purpose::Update);
+    let _ = M::visit(lookup, &mut pairs);
+    pairs.pairs.iter().map(|pair| pair.column).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,180 @@
+//! Writes of one row: insert, update, delete.
+use super::{Executor, Scope, begin, commit, rollback};
+use crate::cache::write;
+use crate::error::{Error, Outcome, Result};
+use crate::model::ModelSql;
+use crate::field::KeyCols;
+use crate::statement::{Assignments, Guarded, Purpose, Statement};
+use crate::tracked::Tracked;
+
+/// Inserts a row and returns it as stored.
+///
+/// No intent is placed: a row that did not exist has no entry, and its absence is not cached.
+pub(crate) async fn insert<M, S>(db: &mut S, mut patch: M::Patch) -> Result<Tracked<M>>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let now = db.now();
+    M::auto_now_add(&mut patch, now);
+    M::auto_now(&mut patch, now);
+    M::defaults(&mut patch);
+    let row = insert_row::<M, S>(db, &patch).await?;
+    let mut stored = Tracked::stored(row);
+    stored.inserted(db.transaction().node());
+    Ok(stored)
+}
+
+async fn insert_row<M, S>(db: &mut S, patch: &M::Patch) -> Result<M>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let mut values = Assignments::new::<M>(Purpose::Insert);
+    M::visit(patch, &mut values)?;
+    let kept = M::state().shapes.admit(values.shape() ^ Verb::Insert as u64);
+    let statement = Statement::new()
+        .stays_prepared(kept)
+        .sql("INSERT INTO ")
+        .table::<M>()
+        .values(values.pairs)
+        .sql(" RETURNING ")
+        .columns::<M>();
+    db.rows(statement).await?.pop().ok_or_else(|| Error::Query(format!("{}: INSERT returned no row", M::NAME)))
+}
+
+/// Keeps the shapes of different statements over the same columns apart.
+#[derive(Clone, Copy)]
+pub(super) enum Verb {
+    Insert = 1,
+    Update = 2,
+    Upsert = 3,
+}
+
+/// Updates the row of `base`; returns the stored row and the mask of the assigned fields, or `None` where
+/// the row is gone.
+pub(crate) async fn update<M, S>(db: &mut S, patch: &M::Patch, base: &M) -> Result<Option<(M, u64)>>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let mut sets = Assignments::new::<M>(Purpose::Update);
+    M::visit(patch, &mut sets)?;
+    let mask = sets.mask();
+    if mask == 0 {
+        return Ok(select_by_pk(db, base, &[]).await?.map(|row| (row, 0)));
+    }
+    // Another primary key is another entry, known only from the statement: it needs a transaction.
+    let renames = mask & M::Pk::MASK != 0 && M::cache().is_some() && db.scope() == Scope::Autocommit;
+    if !renames {
+        return update_row(db, sets, base, mask).await;
+    }
+    begin(db).await?;
+    match update_row(db, sets, base, mask).await {
+        Ok(found) => commit(db).await.map(|()| found),
+        Err(error) => {
+            rollback(db).await?;
+            Err(error)
+        }
+    }
+}
+
+async fn update_row<M, S>(
+    db: &mut S,
+    sets: Assignments<'_, S::Backend>,
+    base: &M,
+    mask: u64,
+) -> Result<Option<(M, u64)>>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let intents = write::open(db, base).await;
+    let (shape, guards) = (sets.shape(), sets.guards);
+    let mut key = Assignments::new::<M>(Purpose::Update);
+    base.pk(&mut key);
+    let statement = Statement::new()
+        .stays_prepared(M::state().shapes.admit(shape ^ Verb::Update as u64))
+        .sql("UPDATE ")
+        .table::<M>()
+        .sql(" SET ")
+        .pairs(sets.pairs, ", ")
+        .sql(" WHERE ")
+        .pairs(key.pairs, " AND ")
+        .guards(&guards)
+        .sql(" RETURNING ")
+        .columns::<M>();
+    let result = db.rows::<M>(statement).await;
+    let outcome = Outcome::of_statement(&result);
+    let new = result.as_ref().ok().and_then(|rows| rows.first());
+    write::close(db, intents, base, new, mask, outcome).await;
+    let mut rows = result.map_err(|error| overflow(error, &guards))?;
+    if rows.len() > 1 {
+        let count = rows.len();
+        return Err(Error::Query(format!("{}: {count} rows have the primary key of {}", M::NAME, base.repr())));
+    }
+    match rows.pop() {
+        Some(row) => Ok(Some((row, mask))),
+        None => refusal(db, base, &guards).await.map_or(Ok(None), Err),
+    }
+}
+
+/// Why a guarded UPDATE hit no row: the first guard that the row does not meet, or `None` where it is gone.
+async fn refusal<M, S>(db: &mut S, base: &M, guards: &[Guarded<'_>]) -> Option<Error>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    if guards.is_empty() {
+        return None;
+    }
+    match select_by_pk(db, base, &[]).await {
+        Ok(None) => return None,
+        Err(error) => return Some(error),
+        Ok(Some(_)) => {}
+    }
+    for guard in guards {
+        match select_by_pk(db, base, std::slice::from_ref(guard)).await {
+            Ok(Some(_)) => {}
+            Ok(None) => return Some(guard.refused()),
+            Err(error) => return Some(overflow(error, std::slice::from_ref(guard))),
+        }
+    }
+    // Another writer changed the row in between, so that every guard holds by now.
+    guards.first().map(Guarded::refused)
+}
+
+/// The BIGINT overflow of a guarded expression, as the guard's own error.
+pub(super) fn overflow(error: Error, guards: &[Guarded<'_>]) -> Error {
+    match guards.first() {
+        Some(guard) if error.is_numeric_overflow() => guard.refused(),
+        _ => error,
+    }
+}
+
+async fn select_by_pk<M, S>(db: &mut S, base: &M, guards: &[Guarded<'_>]) -> Result<Option<M>>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let mut key = Assignments::new::<M>(Purpose::Update);
+    base.pk(&mut key);
+    Ok(db.rows(super::read::select::<M, S>(key).guards(guards)).await?.pop())
+}
+
+/// Deletes the row of `base`; returns whether it was there.
+pub(crate) async fn delete<M, S>(db: &mut S, base: &M) -> Result<bool>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let intents = write::open(db, base).await;
+    let mut key = Assignments::new::<M>(Purpose::Update);
+    base.pk(&mut key);
+    let statement =
+        Statement::new().sql("DELETE FROM ").table::<M>().sql(" WHERE ").pairs(key.pairs, " AND ");
+    let result = db.count(statement).await;
+    let outcome = Outcome::of_statement(&result);
+    write::close(db, intents, base, None, u64::MAX, outcome).await;
+    Ok(result? > 0)
+}

@@ -1,0 +1,79 @@
+//! Which of the database's errors have a kind of their own.
+use super::{Error, field};
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+
+/// Diesel's error as ours.
+pub(super) fn classify(error: DieselError) -> Error {
+    let named = match &error {
+        DieselError::DeserializationError(inner) | DieselError::SerializationError(inner) => field::named(&**inner),
+        _ => None,
+    };
+    named.unwrap_or(Error::Database(error))
+}
+
+/// What is known of a statement or a COMMIT that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The database reported success.
+    Done,
+    /// The database refused, so nothing was written.
+    Refused,
+    /// The answer was lost: it may have been written.
+    Unknown,
+}
+
+impl Outcome {
+    /// The outcome of a single statement outside a transaction.
+    pub(crate) fn of_statement<T>(result: &Result<T, Error>) -> Self {
+        match result {
+            Ok(_) => Self::Done,
+            Err(Error::Database(error)) => Self::of_error(error),
+            // Raised while a value was bound, before anything was sent, or while the rows of a statement
+            // that was done were read. Both are known, and the release is right after both.
+            Err(_) => Self::Refused,
+        }
+    }
+
+    /// The outcome of a COMMIT.
+    pub(crate) fn of_commit<T>(result: &Result<T, Error>) -> Self {
+        Self::of_statement(result)
+    }
+
+    fn of_error(error: &DieselError) -> Self {
+        match error {
+            DieselError::DatabaseError(kind, _) => Self::of_kind(kind),
+            DieselError::QueryBuilderError(_)
+            | DieselError::SerializationError(_)
+            | DieselError::DeserializationError(_) => Self::Refused,
+            _ => Self::Unknown,
+        }
+    }
+
+    // A lost connection shows as `ClosedConnection`, `UnableToSendCommand` or `Unknown`, so that of the
+    // others only the kinds that a server names itself are a refusal.
+    fn of_kind(kind: &DatabaseErrorKind) -> Self {
+        match kind {
+            DatabaseErrorKind::UniqueViolation
+            | DatabaseErrorKind::ForeignKeyViolation
+            | DatabaseErrorKind::NotNullViolation
+            | DatabaseErrorKind::CheckViolation
+            | DatabaseErrorKind::RestrictViolation
+            | DatabaseErrorKind::ExclusionViolation
+            | DatabaseErrorKind::SerializationFailure
+            | DatabaseErrorKind::ReadOnlyTransaction => Self::Refused,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl Error {
+    pub(crate) fn is_unique_violation(&self) -> bool {
+        matches!(self, Self::Database(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)))
+    }
+
+    /// PostgreSQL computes in BIGINT and reports its overflow; the kind of that error is `Unknown`.
+    pub(crate) fn is_numeric_overflow(&self) -> bool {
+        matches!(self, Self::Database(DieselError::DatabaseError(DatabaseErrorKind::Unknown, info))
+            if info.message().contains("out of range"))
+    }
+}

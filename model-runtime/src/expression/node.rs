@@ -1,0 +1,133 @@
+//! The tree of an expression, and how it becomes SQL.
+use crate::statement::Dialect;
+use diesel::query_builder::{AstPass, QueryFragment};
+use diesel::result::QueryResult;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Operator {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Rem,
+    BitAnd,
+    BitOr,
+}
+
+impl Operator {
+    fn sql(self) -> &'static str {
+        match self {
+            Self::Add => " + ",
+            Self::Sub => " - ",
+            Self::Mul => " * ",
+            Self::Div => " / ",
+            Self::Rem => " % ",
+            Self::BitAnd => " & ",
+            Self::BitOr => " | ",
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Node {
+    Column(&'static str),
+    Integer(i64),
+    Float(f64),
+    /// A literal that no BIGINT holds; reported when the operation runs.
+    TooBig(String),
+    Binary(Operator, Box<Node>, Box<Node>),
+}
+
+impl Node {
+    /// The literal that no BIGINT holds, if there is one.
+    pub(crate) fn too_big(&self) -> Option<&str> {
+        match self {
+            Self::TooBig(text) => Some(text),
+            Self::Binary(_, left, right) => left.too_big().or_else(|| right.too_big()),
+            _ => None,
+        }
+    }
+
+    /// Whether anything is computed; a bare column is only copied.
+    pub(crate) fn computes(&self) -> bool {
+        matches!(self, Self::Binary(..))
+    }
+
+    /// Feeds what the SQL text depends on; literals are bound, so their values do not count.
+    pub(crate) fn hash_shape(&self, state: &mut impl Hasher) {
+        std::mem::discriminant(self).hash(state);
+        match self {
+            Self::Column(name) => name.hash(state),
+            Self::Binary(operator, left, right) => {
+                operator.hash(state);
+                left.hash_shape(state);
+                right.hash_shape(state);
+            }
+            Self::Integer(_) | Self::Float(_) | Self::TooBig(_) => {}
+        }
+    }
+
+    // Literals are bound as BIGINT or DOUBLE whatever the column is: `int4 + int8` is an int8, so that the
+    // guard answers false where the narrow type would raise "out of range".
+    fn walk<'b, DB: Dialect>(&'b self, out: &mut AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        match self {
+            Self::Column(name) => out.push_identifier(name),
+            Self::Integer(value) => DB::bind_i64(value, out),
+            Self::Float(value) => DB::bind_f64(value, out),
+            Self::TooBig(text) => {
+                Err(diesel::result::Error::QueryBuilderError(format!("{text} does not fit a BIGINT").into()))
+            }
+            Self::Binary(operator, left, right) => {
+                out.push_sql("(");
+                left.walk(out)?;
+                out.push_sql(operator.sql());
+                right.walk(out)?;
+                out.push_sql(")");
+                Ok(())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Column(name) => f.write_str(name),
+            Self::Integer(value) => value.fmt(f),
+            Self::Float(value) => value.fmt(f),
+            Self::TooBig(text) => f.write_str(text),
+            Self::Binary(operator, left, right) => write!(f, "({left}{}{right})", operator.sql()),
+        }
+    }
+}
+
+/// The expression itself.
+pub(crate) struct Computed<'e>(pub(crate) &'e Node);
+
+impl<DB: Dialect> QueryFragment<DB> for Computed<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        self.0.walk(&mut out)
+    }
+}
+
+/// `(expression BETWEEN min AND max) IS NOT FALSE`: NULL is left to the column's own constraint.
+pub(crate) struct Guard<'e> {
+    pub(crate) node: &'e Node,
+    pub(crate) min: i64,
+    pub(crate) max: i64,
+}
+
+impl<DB: Dialect> QueryFragment<DB> for Guard<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        out.push_sql("(");
+        self.node.walk(&mut out)?;
+        out.push_sql(" BETWEEN ");
+        DB::bind_i64(&self.min, &mut out)?;
+        out.push_sql(" AND ");
+        DB::bind_i64(&self.max, &mut out)?;
+        out.push_sql(") IS NOT FALSE");
+        Ok(())
+    }
+}

@@ -1,0 +1,38 @@
+//! The types that `#[auto_now]` and `#[auto_now_add]` can fill.
+use std::time::SystemTime;
+
+/// A timestamp that the session's clock can fill.
+#[diagnostic::on_unimplemented(
+    message = "`#[auto_now]` and `#[auto_now_add]` need a timestamp field, not `{Self}`",
+    label = "not a timestamp",
+    note = "with the feature `chrono`: `chrono::NaiveDateTime`, `chrono::DateTime<Utc>` or `Option` of them"
+)]
+pub trait Timestamp: Sized {
+    /// `now` in UTC, cut to microseconds: what every database keeps, so that the value in memory is the
+    /// stored one.
+    fn from_clock(now: SystemTime) -> Self;
+}
+
+impl<T: Timestamp> Timestamp for Option<T> {
+    fn from_clock(now: SystemTime) -> Self {
+        Some(T::from_clock(now))
+    }
+}
+
+#[cfg(feature = "chrono")]
+mod with_chrono {
+    use super::{SystemTime, Timestamp};
+    use chrono::{DateTime, NaiveDateTime, SubsecRound, Utc};
+
+    impl Timestamp for DateTime<Utc> {
+        fn from_clock(now: SystemTime) -> Self {
+            DateTime::<Utc>::from(now).trunc_subsecs(6)
+        }
+    }
+
+    impl Timestamp for NaiveDateTime {
+        fn from_clock(now: SystemTime) -> Self {
+            DateTime::<Utc>::from_clock(now).naive_utc()
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Change tracking, one-statement updates, enforced bounds and a coherent row cache for Diesel models.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod cache;
+mod clock;
+mod engine;
+mod error;
+mod expression;
+mod field;
+mod model;
+mod operation;
+pub mod prelude;
+mod repr;
+mod session;
+mod statement;
+pub mod store;
+mod tracked;
+
+#[doc(hidden)]
+pub mod __private;
+
+pub use cache::key::KeyText;
+pub use cache::{Cache, CacheBuilder, observe::Stats};
+pub use clock::Clock;
+pub use engine::{Executor, Scope};
+pub use error::{Error, OutOfBounds, Result};
+pub use expression::{Arithmetic, Expr, F, Integral, Literal, Operand};
+pub use field::{
+    AsExpression, AsValue, Assign, BoundedInput, BoundedInteger, CacheKey, Col, FieldOf, GzippedDict, Input,
+    KeyCols, KeyFor, KeySql, KeyTexts, LookupKind, Storable, Timestamp, ToField,
+};
+/// Derives the [`trait@SentryModel`] trait.
+pub use model_derive::SentryModel;
+pub use model::{ModelSql, SentryModel};
+pub use operation::{
+    Create, CreateOrUpdate, Defaults, Delete, Get, GetOrCreate, HasDefaults, HasOnInsert, HasPatch, Operation,
+    Save, Update, Upsert,
+};
+#[cfg(feature = "async")]
+pub use session::{AsyncCallback, AsyncSession};
+pub use session::{Face, Runner, Session, Transaction, TransactionNode};
+pub use statement::{Assignments, Dialect, Shapes, Statement};
+pub use tracked::Tracked;

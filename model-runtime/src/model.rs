@@ -1,0 +1,186 @@
+//! The traits that the derive implements.
+use crate::cache::codec::{CacheSpec, Fingerprint};
+use crate::error::Result;
+use crate::field::{CacheKey, KeyCols, KeyFor, Number};
+use crate::operation::{Create, Get, GetOrCreate, Operation, Upsert};
+use crate::repr::Repr;
+use crate::session::Runner;
+use crate::statement::{Assignments, Dialect, Shapes};
+use crate::tracked::Tracked;
+use diesel::deserialize;
+use diesel::query_builder::AstPass;
+use diesel::result::QueryResult;
+use diesel::row::Row;
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+/// A row struct that tracks, updates and caches itself; implemented by `#[derive(SentryModel)]`.
+///
+/// The derive and the trait share the name, so that one import brings both. Its methods below start the
+/// operations on rows that are not loaded yet; those on a loaded row are on [`Tracked`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a model",
+    label = "does not derive `SentryModel`",
+    note = "add `#[derive(SentryModel)]` and `#[diesel(table_name = …)]` to the struct"
+)]
+pub trait SentryModel: Sized + Send + Sync + 'static {
+    /// The model's table.
+    type Table: diesel::Table + 'static;
+    /// The columns of the primary key.
+    #[doc(hidden)]
+    type Pk: KeyCols<Model = Self>;
+    /// One optional assignment per field.
+    #[doc(hidden)]
+    type Patch: Default + Clone + Send + Sync + 'static;
+    /// The generated builder: a type local to the model, hence inherent setters.
+    type Builder<Op>;
+
+    /// The model's name: the struct's.
+    const NAME: &'static str;
+    /// The columns in the order of the struct: the list of every SELECT and RETURNING.
+    const COLUMNS: &'static [&'static str];
+    #[doc(hidden)]
+    const AUTO_NOW: u64 = 0;
+    #[doc(hidden)]
+    const AUTO_NOW_ADD: u64 = 0;
+
+    #[doc(hidden)]
+    fn state() -> &'static ModelState;
+    #[doc(hidden)]
+    fn builder<Op>(op: Op) -> Self::Builder<Op>;
+    /// A copy, field by field.
+    #[doc(hidden)]
+    fn snapshot(&self) -> Self;
+    /// Bit *i* is set where field *i* differs.
+    #[doc(hidden)]
+    fn dirty(&self, base: &Self) -> u64;
+    /// The fields of `mask` as assignments.
+    #[doc(hidden)]
+    fn patch(&self, mask: u64) -> Self::Patch;
+    #[doc(hidden)]
+    fn swap_fields(&mut self, other: &mut Self, mask: u64);
+    /// The assignments of both; the first wins.
+    #[doc(hidden)]
+    fn merge(first: Self::Patch, second: Self::Patch) -> Self::Patch;
+    /// Fills the `#[auto_now]` fields that are not given.
+    #[doc(hidden)]
+    fn auto_now(_patch: &mut Self::Patch, _now: SystemTime) {}
+    /// Fills the `#[auto_now_add]` fields that are not given.
+    #[doc(hidden)]
+    fn auto_now_add(_patch: &mut Self::Patch, _now: SystemTime) {}
+    /// Fills the `#[default(…)]` fields that are not given.
+    #[doc(hidden)]
+    fn defaults(_patch: &mut Self::Patch) {}
+    /// The `#[bounded(auto)]` fields that hold 0: the database assigns them.
+    #[doc(hidden)]
+    fn vacant(&self) -> u64 {
+        0
+    }
+    /// The number in a column, by the column's name.
+    #[doc(hidden)]
+    fn number(&self, column: &str) -> Option<Number>;
+    #[doc(hidden)]
+    fn cache() -> Option<&'static CacheSpec<Self>> {
+        None
+    }
+    #[doc(hidden)]
+    fn describe(out: &mut Fingerprint);
+    #[doc(hidden)]
+    fn repr_fields(&self, out: &mut Repr<'_>);
+
+    /// A short text for logs, `<Project: id=1, slug="pump">`: the primary key and the fields of
+    /// `#[sane_repr(…)]`.
+    fn repr(&self) -> String {
+        Repr::of(self)
+    }
+
+    /// Starts an INSERT: set fields, then `execute`, which returns the stored row.
+    ///
+    /// Columns that are not set take `#[default(…)]`, else the database's default.
+    ///
+    /// SQL: `INSERT … RETURNING` (1 statement). Cache: nothing; a row that did not exist has no entry.
+    fn create() -> Self::Builder<Create<Self>> {
+        Self::builder(Create::new())
+    }
+
+    /// Starts an upsert: set the lookup, `defaults` and perhaps `on_insert`, then `execute`.
+    ///
+    /// Updates the rows that match the lookup; inserts one where there is none.
+    ///
+    /// SQL: `UPDATE … RETURNING`, and if no row matched `INSERT … RETURNING` in a savepoint, in one
+    /// transaction. Cache: one intent and one release per updated row, two round trips in all.
+    fn create_or_update() -> Self::Builder<Upsert<Self>> {
+        Self::builder(Upsert::new())
+    }
+
+    /// Starts a lookup that inserts the row where there is none; `execute` returns the row and whether it
+    /// was created.
+    ///
+    /// SQL: `SELECT`, and if no row matched `INSERT … RETURNING` in a savepoint. Cache: nothing.
+    fn get_or_create() -> Self::Builder<GetOrCreate<Self>> {
+        Self::builder(GetOrCreate::new())
+    }
+
+    /// The row with this primary key or unique field, from the cache where it is there.
+    ///
+    /// The result is never older than what was committed when the call began. Inside a transaction the
+    /// database answers.
+    ///
+    /// A hit costs one round trip to the cache and no SQL. A miss by primary key costs three round trips
+    /// (look, lease, fill) and one SELECT; a miss by a unique field one SELECT.
+    ///
+    /// # Errors
+    /// [`Error::DoesNotExist`](crate::Error::DoesNotExist) where no row matches;
+    /// [`Error::Database`](crate::Error::Database). A cache failure is not an error: the database answers.
+    fn get_from_cache<'d, S, C, K>(db: &'d mut S, _column: C, key: K) -> S::Out<'d, Tracked<Self>>
+    where
+        S: Runner,
+        C: CacheKey<Self>,
+        K: KeyFor<C::Cols>,
+        Get<Self, C::Cols>: Operation<S, Output = Tracked<Self>> + 'd,
+    {
+        db.drive(Get::new(key.into_key(), C::KIND))
+    }
+}
+
+/// The half of a model that depends on the backend: the only generated impl with a where clause, one
+/// bound per field.
+#[diagnostic::on_unimplemented(
+    message = "the model `{Self}` cannot be stored on the backend `{DB}`",
+    note = "every field's type must be storable on it"
+)]
+pub trait ModelSql<DB: Dialect>: SentryModel {
+    #[doc(hidden)]
+    fn table(out: AstPass<'_, '_, DB>) -> QueryResult<()>;
+    #[doc(hidden)]
+    fn visit<'b>(patch: &'b Self::Patch, out: &mut Assignments<'b, DB>) -> Result<()>;
+    #[doc(hidden)]
+    fn pk<'b>(&'b self, out: &mut Assignments<'b, DB>);
+    /// Reads the columns of [`SentryModel::COLUMNS`].
+    #[doc(hidden)]
+    fn read<'r, R: Row<'r, DB>>(row: &R) -> deserialize::Result<Self>;
+}
+
+/// What one model keeps for the life of the process.
+#[derive(Debug, Default)]
+pub struct ModelState {
+    pub(crate) shapes: Shapes,
+    fingerprint: OnceLock<u64>,
+}
+
+impl ModelState {
+    /// Nothing known yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { shapes: Shapes::new(), fingerprint: OnceLock::new() }
+    }
+
+    /// The schema's fingerprint: rows cached under another one are not decoded.
+    pub(crate) fn fingerprint<M: SentryModel>() -> u64 {
+        *M::state().fingerprint.get_or_init(|| {
+            let mut out = Fingerprint::new(M::NAME);
+            M::describe(&mut out);
+            out.finish()
+        })
+    }
+}

@@ -1,0 +1,40 @@
+use super::Operation;
+use crate::engine::{Executor, get};
+use crate::error::{Error, Result};
+use crate::field::{KeyCols, KeySql, KeyTexts, LookupKind};
+use crate::model::ModelSql;
+use crate::tracked::Tracked;
+use std::marker::PhantomData;
+
+/// A cached lookup of one row; made by [`get_from_cache`](crate::SentryModel::get_from_cache).
+#[derive(Debug)]
+pub struct Get<M, K: KeyCols> {
+    key: K::Key,
+    kind: LookupKind,
+    model: PhantomData<fn() -> M>,
+}
+
+impl<M, K: KeyCols> Get<M, K> {
+    pub(crate) fn new(key: K::Key, kind: LookupKind) -> Self {
+        Self { key, kind, model: PhantomData }
+    }
+}
+
+impl<M, K, S> Operation<S> for Get<M, K>
+where
+    M: ModelSql<S::Backend>,
+    K: KeySql<S::Backend, Model = M> + KeyTexts,
+    S: Executor,
+{
+    type Output = Tracked<M>;
+
+    async fn run(self, db: &mut S) -> Result<Tracked<M>> {
+        let texts = K::texts(&self.key);
+        let row = get::<M, K, S>(db, &self.key, &texts, self.kind).await?;
+        row.map(Tracked::stored).ok_or_else(|| Error::DoesNotExist { model: M::NAME, lookup: describe(&texts) })
+    }
+}
+
+fn describe(texts: &[(&'static str, String)]) -> String {
+    texts.iter().map(|(name, value)| format!("{name}={value:?}")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,36 @@
+use super::{HasPatch, Operation};
+use crate::engine::{Executor, update};
+use crate::error::{Error, Result};
+use crate::model::{ModelSql, SentryModel};
+use crate::tracked::Tracked;
+
+/// An UPDATE of one loaded row; made by [`Tracked::update`].
+#[derive(Debug)]
+pub struct Update<'p, M: SentryModel> {
+    row: &'p mut Tracked<M>,
+    patch: M::Patch,
+}
+
+impl<'p, M: SentryModel> Update<'p, M> {
+    pub(crate) fn new(row: &'p mut Tracked<M>) -> Self {
+        Self { row, patch: M::Patch::default() }
+    }
+}
+
+impl<M: SentryModel> HasPatch<M> for Update<'_, M> {
+    fn patch(&mut self) -> &mut M::Patch {
+        &mut self.patch
+    }
+}
+
+impl<M: ModelSql<S::Backend>, S: Executor> Operation<S> for Update<'_, M> {
+    type Output = bool;
+
+    async fn run(mut self, db: &mut S) -> Result<bool> {
+        let base = self.row.baseline().ok_or(Error::Unsaved { model: M::NAME })?;
+        M::auto_now(&mut self.patch, db.now());
+        let Some((new, mask)) = update(db, &self.patch, base).await? else { return Ok(false) };
+        self.row.wrote(db.transaction().node(), new, mask);
+        Ok(true)
+    }
+}

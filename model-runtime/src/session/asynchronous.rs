@@ -1,0 +1,189 @@
+//! The session on a diesel-async connection: the same engine, awaited.
+use super::sync::open_depth;
+use super::{Face, Runner, Transaction};
+use crate::cache::Cache;
+use crate::cache::protocol::Command;
+use crate::clock::Clock;
+use crate::engine::{self, Executor};
+use crate::error::{Error, Result};
+use crate::model::ModelSql;
+use crate::operation::Operation;
+use crate::statement::{Dialect, Statement};
+use crate::store::{Answer, StoreError};
+use diesel_async::{AsyncConnection, TransactionManager};
+use futures_util::{FutureExt, TryStreamExt};
+use std::future::ready;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::pin::Pin;
+use std::time::SystemTime;
+
+type BoxFuture<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
+
+/// Runs operations on a diesel-async connection: the calls of [`Session`](crate::Session), each followed by
+/// `.await`.
+///
+/// # Example: the same call, awaited
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest.rs"));
+/// # fn main() {}
+/// use diesel_async::AsyncPgConnection;
+///
+/// async fn count(conn: &mut AsyncPgConnection, cache: &Cache) -> Result<bool, Error> {
+///     let mut db = AsyncSession::new(conn, cache);
+///     let mut project = Project::get_from_cache(&mut db, projects::slug, "pump").await?;
+///     project.update().events(F(projects::events) + 1).execute(&mut db).await
+/// }
+/// ```
+pub struct AsyncSession<'a, C> {
+    conn: &'a mut C,
+    cache: &'a Cache,
+    clock: Clock,
+    transaction: Transaction,
+}
+
+impl<C> std::fmt::Debug for AsyncSession<'_, C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AsyncSession").field("transaction", &self.transaction).finish_non_exhaustive()
+    }
+}
+
+impl<'a, C: AsyncConnection> AsyncSession<'a, C>
+where
+    C::Backend: Dialect,
+{
+    /// A session on `conn`; rows of cached models come from `cache`.
+    pub fn new(conn: &'a mut C, cache: &'a Cache) -> Self {
+        Self { conn, cache, clock: Clock::default(), transaction: Transaction::default() }
+    }
+
+    /// The same session with another clock for `#[auto_now]`.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The connection, for plain Diesel.
+    pub fn connection(&mut self) -> &mut C {
+        self.conn
+    }
+
+    /// Runs `work` in a transaction, as [`Session::transaction`](crate::Session::transaction) does.
+    ///
+    /// The future is `Send` and can be spawned. Dropping it before it ended leaves the transaction open on
+    /// the connection, which pools of diesel-async then discard.
+    ///
+    /// # Errors
+    /// What `work` returns; Diesel's error where BEGIN or COMMIT fails.
+    // Boxed, and the closure's future is `Send` by bound: with an `async fn` rustc rejects `tokio::spawn`,
+    // because of the lifetime inside `Self`.
+    pub fn transaction<'d, 'f, T, E, F>(&'d mut self, work: F) -> BoxFuture<'d, Result<T, E>>
+    where
+        F: for<'r, 's> AsyncCallback<&'r mut AsyncSession<'s, C>, Result<T, E>, Fut: Send> + Send + 'f,
+        T: Send + 'f,
+        E: From<Error> + Send + 'f,
+        'f: 'd,
+    {
+        Box::pin(async move {
+            engine::begin(self).await?;
+            match AssertUnwindSafe(work(self)).catch_unwind().await {
+                Ok(Ok(value)) => {
+                    engine::commit(self).await?;
+                    Ok(value)
+                }
+                Ok(Err(error)) => {
+                    engine::rollback(self).await?;
+                    Err(error)
+                }
+                Err(panic) => {
+                    let _ = engine::rollback(self).await;
+                    resume_unwind(panic)
+                }
+            }
+        })
+    }
+}
+
+/// An async closure whose future can be bounded, as diesel-async has it.
+pub trait AsyncCallback<A, R>: AsyncFnOnce(A) -> R + FnOnce(A) -> <Self as AsyncCallback<A, R>>::Fut {
+    /// The closure's future.
+    type Fut: Future<Output = R>;
+}
+
+impl<F, A, Fut, R> AsyncCallback<A, R> for F
+where
+    F: AsyncFnOnce(A) -> R + FnOnce(A) -> Fut,
+    Fut: Future<Output = R>,
+{
+    type Fut = Fut;
+}
+
+impl<C: AsyncConnection> Executor for AsyncSession<'_, C>
+where
+    C::Backend: Dialect,
+{
+    type Backend = C::Backend;
+
+    async fn rows<M: ModelSql<C::Backend>>(&mut self, statement: Statement<'_, C::Backend>) -> Result<Vec<M>> {
+        let rows = self.conn.load(statement).await?;
+        rows.and_then(|row| ready(M::read(&row).map_err(diesel::result::Error::DeserializationError)))
+            .try_collect()
+            .await
+            .map_err(Error::from)
+    }
+
+    async fn count(&mut self, statement: Statement<'_, C::Backend>) -> Result<usize> {
+        Ok(self.conn.execute_returning_count(statement).await?)
+    }
+
+    async fn store(&mut self, batch: &[Command]) -> Result<Answer, StoreError> {
+        self.cache.call_async(batch).await
+    }
+
+    async fn begin(&mut self) -> Result<()> {
+        Ok(C::TransactionManager::begin_transaction(self.conn).await?)
+    }
+
+    async fn commit(&mut self) -> Result<()> {
+        Ok(C::TransactionManager::commit_transaction(self.conn).await?)
+    }
+
+    async fn rollback(&mut self) -> Result<()> {
+        Ok(C::TransactionManager::rollback_transaction(self.conn).await?)
+    }
+
+    fn depth(&mut self) -> u32 {
+        open_depth(C::TransactionManager::transaction_manager_status_mut(self.conn))
+    }
+
+    fn cache(&self) -> &Cache {
+        self.cache
+    }
+
+    fn transaction(&mut self) -> &mut Transaction {
+        &mut self.transaction
+    }
+
+    fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+}
+
+impl<C> Face for AsyncSession<'_, C> {
+    type Out<'d, T>
+        = BoxFuture<'d, Result<T>>
+    where
+        T: Send + 'd;
+}
+
+impl<C: AsyncConnection> Runner for AsyncSession<'_, C>
+where
+    C::Backend: Dialect,
+{
+    fn drive<'d, O: Operation<Self> + 'd>(&'d mut self, operation: O) -> Self::Out<'d, O::Output>
+    where
+        O::Output: 'd,
+    {
+        Box::pin(operation.run(self))
+    }
+}

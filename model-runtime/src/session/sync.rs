@@ -1,0 +1,204 @@
+//! The session on a sync Diesel connection.
+use super::{Face, Runner, Transaction};
+use crate::cache::Cache;
+use crate::cache::protocol::Command;
+use crate::clock::Clock;
+use crate::engine::{self, Executor};
+use crate::error::{Error, Result};
+use crate::model::ModelSql;
+use crate::operation::Operation;
+use crate::statement::{Dialect, Statement};
+use crate::store::{Answer, StoreError};
+use diesel::connection::{LoadConnection, TransactionManager, TransactionManagerStatus};
+use std::future::ready;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::SystemTime;
+
+/// Runs operations on a Diesel connection and keeps the cache coherent with what they commit.
+///
+/// Made per unit of work from any connection, pooled ones too; it costs nothing to make.
+///
+/// # Example: a session on SQLite with the in-process store
+/// ```
+/// use diesel::prelude::*;
+/// use model_runtime::prelude::*;
+///
+/// let cache = Cache::memory();
+/// let mut conn = SqliteConnection::establish(":memory:")?;
+/// let db = Session::new(&mut conn, &cache);
+/// # drop(db);
+/// # Ok::<_, ConnectionError>(())
+/// ```
+#[derive(Debug)]
+pub struct Session<'a, C> {
+    conn: &'a mut C,
+    cache: &'a Cache,
+    clock: Clock,
+    transaction: Transaction,
+}
+
+impl<'a, C: LoadConnection> Session<'a, C> {
+    /// A session on `conn`; rows of cached models come from `cache`.
+    pub fn new(conn: &'a mut C, cache: &'a Cache) -> Self {
+        Self { conn, cache, clock: Clock::default(), transaction: Transaction::default() }
+    }
+
+    /// The same session with another clock for `#[auto_now]`.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The connection, for plain Diesel.
+    ///
+    /// What plain Diesel writes is not known to the cache: cached rows it changes may be stale until
+    /// their time to live ends.
+    pub fn connection(&mut self) -> &mut C {
+        self.conn
+    }
+}
+
+impl<C: LoadConnection> Session<'_, C>
+where
+    C::Backend: Dialect,
+{
+    /// Runs `work` in a transaction, or in a savepoint inside one: commits on `Ok`, rolls back on `Err` and
+    /// on panic.
+    ///
+    /// The closure gets this very session, so that operations read the same inside and outside. Inside,
+    /// lookups are answered by the database; the cache learns of all touched rows at the outermost commit,
+    /// in two round trips.
+    ///
+    /// # Errors
+    /// What `work` returns; Diesel's error where BEGIN or COMMIT fails.
+    ///
+    /// # Example: an own error type needs `From<model_runtime::Error>` only
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest.rs"));
+    /// use model_runtime::prelude::*;
+    ///
+    /// # fn main() -> Result<(), Error> { session(|db| {
+    /// # let mut project = Project::create().organization_id(1).slug("pump").name("Pump").execute(db)?;
+    /// db.transaction(|db| {
+    ///     project.update().name("Pump station").execute(db)?;
+    ///     Ok::<_, Error>(())
+    /// })?;
+    /// # Ok(()) }) }
+    /// ```
+    pub fn transaction<T, E: From<Error>>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
+        now(engine::begin(self))?;
+        match catch_unwind(AssertUnwindSafe(|| work(self))) {
+            Ok(Ok(value)) => {
+                now(engine::commit(self))?;
+                Ok(value)
+            }
+            Ok(Err(error)) => {
+                now(engine::rollback(self))?;
+                Err(error)
+            }
+            Err(panic) => {
+                // The panic is what the caller must see, whatever became of the rollback.
+                let _ = now(engine::rollback(self));
+                resume_unwind(panic)
+            }
+        }
+    }
+}
+
+/// The result of a future that never suspends.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => unreachable!("nothing that a sync session awaits suspends"),
+    }
+}
+
+impl<C: LoadConnection> Executor for Session<'_, C>
+where
+    C::Backend: Dialect,
+{
+    type Backend = C::Backend;
+
+    fn rows<M: ModelSql<C::Backend>>(
+        &mut self,
+        statement: Statement<'_, C::Backend>,
+    ) -> impl Future<Output = Result<Vec<M>>> + Send {
+        ready(load(self.conn, statement))
+    }
+
+    fn count(&mut self, statement: Statement<'_, C::Backend>) -> impl Future<Output = Result<usize>> + Send {
+        ready(self.conn.execute_returning_count(&statement).map_err(Error::from))
+    }
+
+    fn store(&mut self, batch: &[Command]) -> impl Future<Output = Result<Answer, StoreError>> + Send {
+        ready(self.cache.call(batch))
+    }
+
+    fn begin(&mut self) -> impl Future<Output = Result<()>> + Send {
+        ready(C::TransactionManager::begin_transaction(self.conn).map_err(Error::from))
+    }
+
+    fn commit(&mut self) -> impl Future<Output = Result<()>> + Send {
+        ready(C::TransactionManager::commit_transaction(self.conn).map_err(Error::from))
+    }
+
+    fn rollback(&mut self) -> impl Future<Output = Result<()>> + Send {
+        ready(C::TransactionManager::rollback_transaction(self.conn).map_err(Error::from))
+    }
+
+    fn depth(&mut self) -> u32 {
+        open_depth(C::TransactionManager::transaction_manager_status_mut(self.conn))
+    }
+
+    fn cache(&self) -> &Cache {
+        self.cache
+    }
+
+    fn transaction(&mut self) -> &mut Transaction {
+        &mut self.transaction
+    }
+
+    fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+}
+
+/// How many transactions are open. A broken connection counts as one: nothing may be cached from it.
+pub(super) fn open_depth(status: &TransactionManagerStatus) -> u32 {
+    status.transaction_depth().map_or(u32::MAX, |depth| depth.map_or(0, std::num::NonZero::get))
+}
+
+fn load<C, M>(conn: &mut C, statement: Statement<'_, C::Backend>) -> Result<Vec<M>>
+where
+    C: LoadConnection,
+    C::Backend: Dialect,
+    M: ModelSql<C::Backend>,
+{
+    let mut rows = Vec::new();
+    for row in conn.load(statement)? {
+        rows.push(M::read(&row?).map_err(diesel::result::Error::DeserializationError)?);
+    }
+    Ok(rows)
+}
+
+impl<C> Face for Session<'_, C> {
+    type Out<'d, T>
+        = Result<T>
+    where
+        T: Send + 'd;
+}
+
+impl<C: LoadConnection> Runner for Session<'_, C>
+where
+    C::Backend: Dialect,
+{
+    fn drive<'d, O: Operation<Self> + 'd>(&'d mut self, operation: O) -> Result<O::Output>
+    where
+        O::Output: 'd,
+    {
+        now(operation.run(self))
+    }
+}

@@ -1,0 +1,204 @@
+//! What a patch or a key turns into: one fragment per column, and the guards of its expressions.
+use super::Dialect;
+use super::statement::Fragment;
+use crate::error::{Error, OutOfBounds, Result, name_bound_field};
+use crate::expression::{Expr, Node, evaluate, start_of};
+use crate::field::{Assign, FieldOf, Number, Storable, from_number, range_of, to_number};
+use crate::model::SentryModel;
+use diesel::Column;
+use diesel::backend::Backend;
+use diesel::expression::Expression;
+use diesel::query_builder::{AstPass, QueryFragment};
+use diesel::result::QueryResult;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::marker::PhantomData;
+
+/// A column and the fragment that it is set or compared to.
+pub(crate) struct Pair<'q, DB: Backend> {
+    pub(crate) index: usize,
+    pub(crate) column: &'static str,
+    pub(crate) fragment: Fragment<'q, DB>,
+}
+
+/// A condition that an expression must meet for the statement to write, and the error where it does not.
+pub(crate) struct Guarded<'q> {
+    pub(crate) node: &'q Node,
+    pub(crate) min: i64,
+    pub(crate) max: i64,
+    model: &'static str,
+    field: &'static str,
+    range: (i128, i128),
+}
+
+impl Guarded<'_> {
+    pub(crate) fn refused(&self) -> Error {
+        OutOfBounds::new(self.model, self.field, None, self.range)
+    }
+
+    pub(crate) fn fragment(&self) -> crate::expression::Guard<'_> {
+        crate::expression::Guard { node: self.node, min: self.min, max: self.max }
+    }
+}
+
+/// Whether expressions have a row to compute from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// They become SQL.
+    Update,
+    /// There is no row: they are computed here, from the values given and the fields' defaults.
+    Insert,
+}
+
+/// The assignments of one statement, in the order of the struct.
+pub struct Assignments<'q, DB: Backend> {
+    pub(crate) pairs: Vec<Pair<'q, DB>>,
+    pub(crate) guards: Vec<Guarded<'q>>,
+    model: &'static str,
+    purpose: Purpose,
+    given: Vec<(&'static str, Number)>,
+    shape: DefaultHasher,
+}
+
+impl<DB: Backend> std::fmt::Debug for Assignments<'_, DB> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.pairs.iter().map(|pair| pair.column)).finish()
+    }
+}
+
+impl<'q, DB: Dialect> Assignments<'q, DB> {
+    pub(crate) fn new<M: SentryModel>(purpose: Purpose) -> Self {
+        Self {
+            pairs: Vec::new(),
+            guards: Vec::new(),
+            model: M::NAME,
+            purpose,
+            given: Vec::new(),
+            shape: DefaultHasher::new(),
+        }
+    }
+
+    /// Adds a value, which the caller has checked.
+    pub fn value<C: Column + 'q, T: Storable<C, DB>>(&mut self, index: usize, value: &'q T) {
+        self.push::<C>(index, Box::new(Bound { value, model: self.model, column: PhantomData::<fn() -> C> }));
+    }
+
+    /// Adds what a setter left in a patch, and the guard that its expression needs.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBounds`] for a value outside the field's range;
+    /// [`Error::CannotResolveExpression`] for an expression that has no value.
+    pub fn field<M: SentryModel, C: FieldOf<M>>(&mut self, slot: &'q Option<Assign<M, C>>) -> Result<()>
+    where
+        C::Value: Storable<C, DB>,
+    {
+        match slot {
+            None => Ok(()),
+            Some(Assign::Value(value)) => {
+                self.value::<C, _>(C::INDEX, value);
+                Ok(())
+            }
+            Some(Assign::OutOfBounds(value)) => {
+                Err(OutOfBounds::new(self.model, C::FIELD, Some(*value), range_of::<M, C>().unwrap_or((0, 0))))
+            }
+            Some(Assign::Expr(expr)) => match (expr.0.too_big(), self.purpose) {
+                (Some(_), _) => Err(expr.0.unresolvable(self.model, C::FIELD, "a literal does not fit a BIGINT")),
+                (None, Purpose::Insert) => self.resolved::<M, C>(expr),
+                (None, Purpose::Update) => {
+                    self.computed::<M, C>(expr);
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    /// Remembers a number that is given beside the expressions, for [`Purpose::Insert`].
+    pub fn given<M: SentryModel, C: FieldOf<M>>(&mut self, slot: &Option<Assign<M, C>>) {
+        let number = match slot {
+            Some(Assign::Value(value)) => to_number(value),
+            _ => start_of::<M, C>(),
+        };
+        self.given.extend(number.map(|number| (C::NAME, number)));
+    }
+
+    /// Bit *i* is set where field *i* is assigned.
+    pub(crate) fn mask(&self) -> u64 {
+        self.pairs.iter().fold(0, |mask, pair| mask | 1 << pair.index)
+    }
+
+    /// What the statement's text depends on.
+    pub(crate) fn shape(&self) -> u64 {
+        self.shape.finish()
+    }
+
+    fn push<C: Column>(&mut self, index: usize, fragment: Fragment<'q, DB>) {
+        index.hash(&mut self.shape);
+        self.pairs.push(Pair { index, column: C::NAME, fragment });
+    }
+
+    fn computed<M: SentryModel, C: FieldOf<M>>(&mut self, expr: &'q Expr<C::Table, <C as Expression>::SqlType>) {
+        let node = &expr.0;
+        if let (Some((min, max)), true) = (range_of::<M, C>(), node.computes() || C::BOUNDS.is_some()) {
+            let range = (min, max);
+            let min = i64::try_from(min).unwrap_or(i64::MIN);
+            let max = i64::try_from(max).unwrap_or(i64::MAX);
+            self.guards.push(Guarded { node, min, max, model: self.model, field: C::FIELD, range });
+        }
+        node.hash_shape(&mut self.shape);
+        self.push::<C>(C::INDEX, Box::new(crate::expression::Computed(node)));
+    }
+
+    fn resolved<M: SentryModel, C: FieldOf<M>>(
+        &mut self,
+        expr: &'q Expr<C::Table, <C as Expression>::SqlType>,
+    ) -> Result<()>
+    where
+        C::Value: Storable<C, DB>,
+    {
+        let node = &expr.0;
+        // A column's own assignment is the expression, so the column itself stands for its start.
+        let number = |name: &str| match name == C::NAME {
+            true => start_of::<M, C>(),
+            false => self.given.iter().find(|(column, _)| *column == name).map(|(_, number)| *number),
+        };
+        let number = evaluate(node, &number).map_err(|why| node.unresolvable(self.model, C::FIELD, why))?;
+        let refused = || match number {
+            Number::Integer(value) => {
+                let range = range_of::<M, C>().unwrap_or((0, 0));
+                OutOfBounds::new(self.model, C::FIELD, Some(value), range)
+            }
+            Number::Float(_) => node.unresolvable(self.model, C::FIELD, "the result does not fit the field"),
+        };
+        if let (Number::Integer(value), Some((min, max))) = (number, range_of::<M, C>())
+            && !(min..=max).contains(&value)
+        {
+            return Err(refused());
+        }
+        let value: C::Value = from_number(number).ok_or_else(refused)?;
+        self.push::<C>(C::INDEX, Box::new(Owned { value, column: PhantomData::<fn() -> C> }));
+        Ok(())
+    }
+}
+
+struct Bound<'b, C, T> {
+    value: &'b T,
+    model: &'static str,
+    column: PhantomData<fn() -> C>,
+}
+
+impl<C: Column, T: Storable<C, DB>, DB: Dialect> QueryFragment<DB> for Bound<'_, C, T> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        self.value.bind(&mut out).map_err(|error| name_bound_field(self.model, C::NAME, error))
+    }
+}
+
+/// A number computed here, which no field type refuses.
+struct Owned<C, T> {
+    value: T,
+    column: PhantomData<fn() -> C>,
+}
+
+impl<C, T: Storable<C, DB>, DB: Dialect> QueryFragment<DB> for Owned<C, T> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        self.value.bind(&mut out)
+    }
+}

@@ -1,0 +1,14 @@
+//! SQL statements as lists of parts, generic over the backend; no connection in this room.
+//!
+//! Every statement is cacheable as a prepared statement: its text depends on the set of columns and the
+//! shape of its expressions alone, in the order of the struct, and [`Shapes`] bounds how many there are.
+mod assignments;
+mod dialect;
+mod shapes;
+mod statement;
+
+pub use assignments::Assignments;
+pub(crate) use assignments::{Guarded, Purpose};
+pub use dialect::Dialect;
+pub use shapes::Shapes;
+pub use statement::Statement;

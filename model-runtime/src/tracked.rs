@@ -1,0 +1,270 @@
+//! `Tracked<M>`: a row that knows what the database holds.
+use crate::field::FieldOf;
+use crate::model::SentryModel;
+use crate::operation::{Delete, Operation, Save, Update};
+use crate::session::{Runner, TransactionNode};
+use diesel::backend::Backend;
+use diesel::deserialize::{self, Queryable};
+use diesel::expression::Selectable;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+/// A row together with its baseline: the values that the database holds as far as this instance knows.
+///
+/// It derefs to the row. The baseline is copied on the first mutable access and costs nothing before.
+/// Rows come tracked from this crate's operations, and from plain Diesel through
+/// `.select(Tracked::<Project>::as_select())`, also in joins and in `.returning(…)`.
+///
+/// # Example: which fields differ from the stored row
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest.rs"));
+/// use model_runtime::prelude::*;
+///
+/// # fn main() -> Result<(), Error> { session(|db| {
+/// let mut project = Project::create().organization_id(1).slug("pump").name("Pump").execute(db)?;
+/// project.name = "Pump station".into();
+/// assert!(project.has_changed(projects::name));
+/// assert_eq!(project.old_value(projects::name).map(String::as_str), Some("Pump"));
+/// project.save(db)?;
+/// assert!(!project.has_changed(projects::name));
+/// # Ok(()) }) }
+/// ```
+pub struct Tracked<M> {
+    row: M,
+    stored: bool,
+    history: Option<Box<History<M>>>,
+}
+
+/// What an instance keeps once it was touched.
+struct History<M> {
+    /// The baseline, where the row was accessed mutably since.
+    base: Option<M>,
+    /// The baseline before each open transaction or savepoint that wrote this row; `None` where no row was
+    /// stored yet. A stack: an inner rollback can be followed by an outer one.
+    undo: Vec<(Arc<TransactionNode>, Option<M>)>,
+}
+
+impl<M> Default for History<M> {
+    fn default() -> Self {
+        Self { base: None, undo: Vec::new() }
+    }
+}
+
+impl<M: SentryModel> Tracked<M> {
+    /// An unsaved instance: [`save`](Self::save) inserts it.
+    ///
+    /// # Example: insert a struct
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest.rs"));
+    /// use model_runtime::prelude::*;
+    ///
+    /// # fn main() -> Result<(), Error> { session(|db| {
+    /// let mut project = Tracked::new(project());
+    /// assert!(!project.has_changed(projects::name));
+    /// assert_eq!(project.old_value(projects::name), None);
+    /// project.save(db)?;
+    /// assert_eq!(project.old_value(projects::name), Some(&project.name));
+    /// # Ok(()) }) }
+    /// ```
+    pub fn new(row: M) -> Self {
+        Self { row, stored: false, history: None }
+    }
+
+    pub(crate) fn stored(row: M) -> Self {
+        Self { row, stored: true, history: None }
+    }
+
+    /// Whether the field differs from the stored value; `false` for an unsaved instance.
+    pub fn has_changed<C: FieldOf<M>>(&self, _column: C) -> bool {
+        self.baseline().is_some_and(|base| C::get(base) != C::get(&self.row))
+    }
+
+    /// The stored value as far as this instance knows; `None` for an unsaved instance.
+    pub fn old_value<C: FieldOf<M>>(&self, _column: C) -> Option<&C::Value> {
+        self.baseline().map(C::get)
+    }
+
+    /// Starts an UPDATE of this row: set fields to values or `F` expressions, then `execute`, which returns
+    /// whether the row was there.
+    ///
+    /// The assigned fields take the values the database stored; other fields, changed or not, stay as they
+    /// are. Where the row is gone, nothing in memory changes.
+    ///
+    /// SQL: `UPDATE … WHERE primary key RETURNING` (1 statement). Cache: one intent before and one release
+    /// after, 1 round trip each; inside a transaction both follow the commit.
+    pub fn update(&mut self) -> M::Builder<Update<'_, M>> {
+        M::builder(Update::new(self))
+    }
+
+    /// Writes the changed fields; inserts an unsaved instance.
+    ///
+    /// SQL: nothing where nothing changed; else `UPDATE … RETURNING` of the changed columns and the
+    /// `#[auto_now]` ones, or `INSERT … RETURNING`. A field `#[bounded(auto)]` that holds 0 is left to the
+    /// database on insert. Cache: as [`update`](Self::update).
+    ///
+    /// # Errors
+    /// [`Error::DoesNotExist`](crate::Error::DoesNotExist) where the row is gone,
+    /// [`Error::OutOfBounds`](crate::Error::OutOfBounds), [`Error::Database`](crate::Error::Database).
+    pub fn save<'d, S: Runner>(&'d mut self, db: &'d mut S) -> S::Out<'d, ()>
+    where
+        Save<'d, M>: Operation<S, Output = ()>,
+    {
+        db.drive(Save::new(self))
+    }
+
+    /// Deletes the row and returns whether it was there; the instance is unsaved afterwards.
+    ///
+    /// SQL: `DELETE … WHERE primary key` (1 statement). Cache: one intent before and one release after.
+    ///
+    /// # Errors
+    /// [`Error::Unsaved`](crate::Error::Unsaved), [`Error::Database`](crate::Error::Database).
+    pub fn delete<'d, S: Runner>(&'d mut self, db: &'d mut S) -> S::Out<'d, bool>
+    where
+        Delete<'d, M>: Operation<S, Output = bool>,
+    {
+        db.drive(Delete::new(self))
+    }
+
+    /// The row without its baseline.
+    pub fn into_inner(self) -> M {
+        self.row
+    }
+
+    /// The stored row as far as this instance knows; `None` where there is none.
+    pub(crate) fn baseline(&self) -> Option<&M> {
+        let Some(history) = &self.history else { return self.stored.then_some(&self.row) };
+        if let Some((_, before)) = history.undo.iter().find(|(node, _)| node.is_rolled_back()) {
+            return before.as_ref();
+        }
+        self.stored.then(|| history.base.as_ref().unwrap_or(&self.row))
+    }
+
+    pub(crate) fn row(&self) -> &M {
+        &self.row
+    }
+
+    /// The row was written with the fields of `mask` as in `new`; other edits stay dirty.
+    pub(crate) fn wrote(&mut self, node: Option<Arc<TransactionNode>>, mut new: M, mask: u64) {
+        self.remember(node);
+        if let Some(base) = self.history.as_mut().and_then(|history| history.base.as_mut()) {
+            let mut copy = new.snapshot();
+            base.swap_fields(&mut copy, mask);
+        }
+        self.row.swap_fields(&mut new, mask);
+        self.stored = true;
+    }
+
+    /// The row was written as a whole and is `new`.
+    pub(crate) fn replaced(&mut self, node: Option<Arc<TransactionNode>>, new: M) {
+        self.remember(node);
+        if let Some(history) = &mut self.history {
+            history.base = None;
+        }
+        self.row = new;
+        self.stored = true;
+    }
+
+    /// The row is gone.
+    pub(crate) fn removed(&mut self, node: Option<Arc<TransactionNode>>) {
+        self.remember(node);
+        if let Some(history) = &mut self.history {
+            history.base = None;
+        }
+        self.stored = false;
+    }
+
+    /// The row was just inserted: before `node` there was none.
+    pub(crate) fn inserted(&mut self, node: Option<Arc<TransactionNode>>) {
+        if let Some(node) = node {
+            self.history.get_or_insert_default().undo.push((node, None));
+        }
+    }
+
+    /// Settles what earlier rollbacks mean, and keeps the baseline in case `node` rolls back.
+    fn remember(&mut self, node: Option<Arc<TransactionNode>>) {
+        self.settle();
+        let Some(node) = node else {
+            if let Some(history) = &mut self.history {
+                history.undo.clear();
+            }
+            return;
+        };
+        let known = |history: &History<M>| history.undo.last().is_some_and(|(last, _)| Arc::ptr_eq(last, &node));
+        if self.history.as_deref().is_some_and(known) {
+            return;
+        }
+        let before = self.baseline().map(M::snapshot);
+        self.history.get_or_insert_default().undo.push((node, before));
+    }
+
+    /// Makes the baseline of the oldest rolled-back transaction the current one.
+    fn settle(&mut self) {
+        let Some(history) = &mut self.history else { return };
+        if let Some(oldest) = history.undo.iter().position(|(node, _)| node.is_rolled_back()) {
+            let before = history.undo.drain(oldest..).next().and_then(|(_, before)| before);
+            self.stored = before.is_some();
+            history.base = before;
+        }
+    }
+}
+
+impl<M> Deref for Tracked<M> {
+    type Target = M;
+
+    fn deref(&self) -> &M {
+        &self.row
+    }
+}
+
+impl<M: SentryModel> DerefMut for Tracked<M> {
+    fn deref_mut(&mut self) -> &mut M {
+        if self.stored && self.history.as_ref().is_none_or(|history| history.base.is_none()) {
+            self.history.get_or_insert_default().base = Some(self.row.snapshot());
+        }
+        &mut self.row
+    }
+}
+
+impl<M: SentryModel + Clone> Clone for Tracked<M> {
+    fn clone(&self) -> Self {
+        let history = self.history.as_ref().map(|history| {
+            let undo = history.undo.iter().map(|(node, before)| (Arc::clone(node), before.as_ref().map(M::snapshot)));
+            Box::new(History { base: history.base.as_ref().map(M::snapshot), undo: undo.collect() })
+        });
+        Self { row: self.row.clone(), stored: self.stored, history }
+    }
+}
+
+impl<M: fmt::Debug> fmt::Debug for Tracked<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.row.fmt(f)
+    }
+}
+
+impl<M: PartialEq> PartialEq for Tracked<M> {
+    /// Compares the rows as they are in memory.
+    fn eq(&self, other: &Self) -> bool {
+        self.row == other.row
+    }
+}
+
+impl<M, ST, DB> Queryable<ST, DB> for Tracked<M>
+where
+    DB: Backend,
+    M: Queryable<ST, DB> + SentryModel,
+{
+    type Row = M::Row;
+
+    fn build(row: Self::Row) -> deserialize::Result<Self> {
+        Ok(Self::stored(M::build(row)?))
+    }
+}
+
+impl<M: Selectable<DB>, DB: Backend> Selectable<DB> for Tracked<M> {
+    type SelectExpression = M::SelectExpression;
+
+    fn construct_selection() -> Self::SelectExpression {
+        M::construct_selection()
+    }
+}
