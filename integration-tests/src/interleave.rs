@@ -1,0 +1,85 @@
+//! A store that lets a test act at an exact step of the protocol. The store behind it is a real one.
+use model_runtime::cache::protocol::Command;
+use model_runtime::store::{Answer, Store, StoreError};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Whether a test acts before or after the store has seen a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    Before,
+    After,
+}
+
+struct Hook {
+    when: When,
+    matches: fn(&Command) -> bool,
+    act: Box<dyn FnOnce() + Send>,
+}
+
+/// Runs each action once, at the first batch that holds a matching command.
+pub struct Interleaved {
+    inner: Arc<dyn Store>,
+    hooks: Mutex<Vec<Hook>>,
+}
+
+impl std::fmt::Debug for Interleaved {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Interleaved").field(&self.inner).finish()
+    }
+}
+
+impl Interleaved {
+    /// `inner` with no action yet.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Store>) -> Arc<Self> {
+        Arc::new(Self { inner, hooks: Mutex::default() })
+    }
+
+    /// Acts before the store sees the first matching command.
+    pub fn before(&self, matches: fn(&Command) -> bool, act: impl FnOnce() + Send + 'static) {
+        self.add(When::Before, matches, act);
+    }
+
+    /// Acts after the store has answered the first matching command.
+    pub fn after(&self, matches: fn(&Command) -> bool, act: impl FnOnce() + Send + 'static) {
+        self.add(When::After, matches, act);
+    }
+
+    /// How many actions have not run.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn add(&self, when: When, matches: fn(&Command) -> bool, act: impl FnOnce() + Send + 'static) {
+        self.lock().push(Hook { when, matches, act: Box::new(act) });
+    }
+
+    // The action runs without the lock, so that it can use the same store.
+    fn run(&self, when: When, batch: &[Command]) {
+        loop {
+            let hook = {
+                let mut hooks = self.lock();
+                let found = hooks.iter().position(|hook| hook.when == when && batch.iter().any(hook.matches));
+                found.map(|index| hooks.remove(index))
+            };
+            match hook {
+                Some(hook) => (hook.act)(),
+                None => return,
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Hook>> {
+        self.hooks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for Interleaved {
+    fn call(&self, batch: &[Command]) -> Result<Answer, StoreError> {
+        self.run(When::Before, batch);
+        let answer = self.inner.call(batch);
+        self.run(When::After, batch);
+        answer
+    }
+}

@@ -1,0 +1,204 @@
+//! Promise: an instance knows what the database holds.
+use diesel::prelude::*;
+use integration_tests::models::{Blob, Organization, Project, blobs, organizations, projects};
+use integration_tests::{count, on_every_database};
+use model_runtime::prelude::*;
+
+fn unsaved() -> Project {
+    Project {
+        id: 0,
+        organization_id: 1,
+        slug: "pump".into(),
+        name: "Pump".into(),
+        events: 7,
+        data: GzippedDict::new(),
+        date_added: chrono::NaiveDateTime::default(),
+        date_updated: chrono::NaiveDateTime::default(),
+    }
+}
+
+on_every_database! {
+    fn an_unsaved_instance_has_no_old_values_and_save_inserts_it(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let mut p = Tracked::new(unsaved());
+        p.name = "Pump 2".into();
+        assert!(!p.has_changed(projects::name));
+        assert_eq!(p.old_value(projects::name), None);
+        assert!(matches!(p.update().name("x").execute(&mut db), Err(Error::Unsaved { model: "Project" })));
+        assert!(matches!(p.delete(&mut db), Err(Error::Unsaved { model: "Project" })));
+        p.save(&mut db).unwrap();
+        assert_ne!(p.id, 0, "an automatic key that holds 0 is left to the database");
+        assert!(!p.has_changed(projects::name));
+        assert_eq!(p.old_value(projects::name).map(String::as_str), Some("Pump 2"));
+        assert!(p.date_added > chrono::NaiveDateTime::default(), "filled by the clock");
+    }
+
+    fn save_writes_the_changed_columns_only(conn) {
+        let statements = count::statements(conn);
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let mut p = Project::create().organization_id(1).slug("pump").name("Pump").execute(&mut db).unwrap();
+        statements.take();
+        p.save(&mut db).unwrap();
+        assert_eq!(statements.take(), Vec::<String>::new(), "nothing changed, nothing sent");
+        p.name = "Pump station".into();
+        p.organization_id = 2;
+        p.save(&mut db).unwrap();
+        let sent = statements.take();
+        assert_eq!(sent.len(), 1, "{sent:?}");
+        let set = sent[0].split(" SET ").nth(1).unwrap().split(" WHERE ").next().unwrap();
+        for column in ["name", "organization_id", "date_updated"] {
+            assert!(set.contains(column), "{set}");
+        }
+        for column in ["slug", "events", "data", "date_added"] {
+            assert!(!set.contains(column), "{set}");
+        }
+    }
+
+    fn two_writers_in_different_columns_keep_both(conn, place) {
+        let cache = Cache::memory();
+        let mut other_conn = place.connect();
+        let mut db = Session::new(conn, &cache);
+        let mut other = Session::new(&mut other_conn, &cache);
+        let mut mine = Project::create().organization_id(1).slug("pump").name("Pump").execute(&mut db).unwrap();
+        let mut theirs = Project::get_from_cache(&mut other, projects::id, mine.id).unwrap();
+        mine.name = "Pump station".into();
+        theirs.organization_id = 2;
+        theirs.save(&mut other).unwrap();
+        mine.save(&mut db).unwrap();
+        let stored = Project::get_from_cache(&mut db, projects::id, mine.id).unwrap();
+        assert_eq!((stored.name.as_str(), stored.organization_id), ("Pump station", 2));
+        assert_eq!(mine.organization_id, 2, "save takes the stored row");
+    }
+
+    fn the_baseline_is_reset_by_save_and_foreign_keys_are_fields(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let mut p = Project::create().organization_id(1).slug("pump").name("Pump").execute(&mut db).unwrap();
+        p.organization_id = 5;
+        assert!(p.has_changed(projects::organization_id));
+        assert_eq!(p.old_value(projects::organization_id), Some(&1));
+        p.organization_id = 1;
+        assert!(!p.has_changed(projects::organization_id), "the old value again is no change");
+        p.organization_id = 6;
+        p.save(&mut db).unwrap();
+        assert!(!p.has_changed(projects::organization_id));
+        assert_eq!(p.old_value(projects::organization_id), Some(&6));
+    }
+
+    fn a_dict_changed_in_place_is_seen(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let mut p = Project::create().organization_id(1).slug("pump").name("Pump").execute(&mut db).unwrap();
+        p.data.insert("retries".into(), 3.into());
+        assert!(p.has_changed(projects::data));
+        p.save(&mut db).unwrap();
+        let stored = Project::get_from_cache(&mut db, projects::id, p.id).unwrap();
+        assert_eq!(stored.data["retries"], 3);
+    }
+
+    fn plain_diesel_loads_tracked_rows(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let org = Organization::create().name("Water").execute(&mut db).unwrap();
+        let p = Project::create().organization_id(org.id).slug("pump").name("Pump").execute(&mut db).unwrap();
+        Project::create().organization_id(0).slug("lost").name("Lost").execute(&mut db).unwrap();
+        let conn = db.connection();
+
+        let rows: Vec<Tracked<Project>> =
+            projects::table.order(projects::id).select(Tracked::<Project>::as_select()).load(conn).unwrap();
+        assert_eq!(rows.len(), 2);
+        assert_eq!(rows[0], p);
+
+        let joined: Vec<(Tracked<Project>, Tracked<Organization>)> = projects::table
+            .inner_join(organizations::table)
+            .select((Tracked::<Project>::as_select(), Tracked::<Organization>::as_select()))
+            .load(conn)
+            .unwrap();
+        assert_eq!(joined.len(), 1);
+        assert_eq!(joined[0].1.name, "Water");
+
+        let left: Vec<(Tracked<Project>, Option<Tracked<Organization>>)> = projects::table
+            .left_join(organizations::table)
+            .order(projects::id)
+            .select((Tracked::<Project>::as_select(), Option::<Tracked<Organization>>::as_select()))
+            .load(conn)
+            .unwrap();
+        assert!(left[0].1.is_some() && left[1].1.is_none());
+
+        let mut returned: Tracked<Project> = diesel::update(projects::table.find(p.id))
+            .set(projects::name.eq("Pump station"))
+            .returning(Tracked::<Project>::as_returning())
+            .get_result(conn)
+            .unwrap();
+        assert!(!returned.has_changed(projects::name));
+        returned.name = "x".into();
+        assert_eq!(returned.old_value(projects::name).map(String::as_str), Some("Pump station"));
+    }
+
+    fn the_clock_fills_timestamps_to_the_microsecond(conn) {
+        use std::time::{Duration, SystemTime};
+        let cache = Cache::memory();
+        let now = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789);
+        let mut db = Session::new(conn, &cache).with_clock(model_runtime::Clock::new(move || now));
+        let mut p = Project::create().organization_id(1).slug("pump").name("Pump").execute(&mut db).unwrap();
+        assert_eq!(p.date_added.and_utc().timestamp_subsec_nanos(), 123_456_000);
+        let stored = Project::get_from_cache(&mut db, projects::id, p.id).unwrap();
+        assert_eq!(stored.date_added, p.date_added);
+
+        let given = chrono::NaiveDateTime::default();
+        p.update().date_updated(given).execute(&mut db).unwrap();
+        assert_eq!(p.date_updated, given, "a given value wins");
+        p.update().name("x").execute(&mut db).unwrap();
+        assert_eq!(p.date_updated, p.date_added, "else the clock's");
+        assert_eq!(p.date_added.and_utc().timestamp(), 1_700_000_000, "only filled on create");
+    }
+
+    fn dicts_live_in_text_and_in_binary_columns(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let dict: GzippedDict = [("a".to_owned(), 1.into())].into_iter().collect();
+        let b = Blob::create().packed(dict.clone()).text(dict.clone()).execute(&mut db).unwrap();
+        assert_eq!((&b.packed, &b.text), (&dict, &dict));
+        let cached = Blob::get_from_cache(&mut db, blobs::id, b.id).unwrap();
+        let hit = Blob::get_from_cache(&mut db, blobs::id, b.id).unwrap();
+        assert_eq!(cached, hit);
+        assert_eq!(cache.stats().hits, 1);
+        assert_eq!(hit.packed["a"], 1);
+    }
+
+    fn an_undecodable_dict_survives_a_save_of_other_columns(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let b = Blob::create().execute(&mut db).unwrap();
+        diesel::update(blobs::table.find(b.id)).set(blobs::text.eq("%%%")).execute(db.connection()).unwrap();
+        for _ in 0..2 {
+            // Once from the database, once from the cache.
+            let mut b = Blob::get_from_cache(&mut db, blobs::id, b.id).unwrap();
+            assert!(b.text.is_undecodable() && b.text.is_empty());
+            b.note = Some(format!("{:?}", b.note));
+            b.save(&mut db).unwrap();
+            Blob::get_from_cache(&mut db, blobs::id, b.id).unwrap();
+        }
+        let raw: String = blobs::table.select(blobs::text).first(db.connection()).unwrap();
+        assert_eq!(raw, "%%%");
+    }
+
+    fn an_oversized_dict_is_refused_with_model_and_field(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let big = "x".repeat(GzippedDict::MAX_DECOMPRESSED);
+        let dict: GzippedDict = [("a".to_owned(), big.into())].into_iter().collect();
+        let error = Blob::create().text(dict).execute(&mut db).unwrap_err();
+        assert!(matches!(&error, Error::InvalidValue { model: "Blob", field: "text", .. }), "{error:?}");
+        assert!(error.to_string().contains("16777216"), "{error}");
+        let rows: i64 = blobs::table.count().get_result(db.connection()).unwrap();
+        assert_eq!(rows, 0, "nothing was written");
+    }
+}
+
+#[test]
+fn repr_shows_the_key_and_the_listed_fields() {
+    assert_eq!(unsaved().repr(), r#"<Project: id=0, slug="pump">"#);
+}

@@ -1,0 +1,14 @@
+//! Updates, deletes and cache entries go by the primary key.
+use model_runtime::prelude::*;
+
+diesel::table! {
+    hosts (id) { id -> Integer, name -> Text }
+}
+
+#[derive(SentryModel)]
+#[diesel(table_name = hosts)]
+struct Host {
+    name: String,
+}
+
+fn main() {}

@@ -1,0 +1,17 @@
+//! An entry that expires at once costs round trips and is never a hit.
+use diesel::prelude::*;
+use model_runtime::prelude::*;
+
+diesel::table! {
+    hosts (id) { id -> Integer, name -> Text }
+}
+
+#[derive(Queryable, Selectable, SentryModel)]
+#[diesel(table_name = hosts)]
+#[cache_fields(name, ttl = "0s")]
+struct Host {
+    id: i32,
+    name: String,
+}
+
+fn main() {}

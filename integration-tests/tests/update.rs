@@ -1,0 +1,226 @@
+//! Promise: one UPDATE by primary key writes what was named, and memory shows what was stored.
+use diesel::prelude::*;
+use integration_tests::models::{Counter, Project, counters, projects};
+use integration_tests::{count, on_every_database};
+use model_runtime::prelude::*;
+
+on_every_database! {
+    fn update_is_one_statement_and_takes_the_stored_values(conn) {
+        let statements = count::statements(conn);
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let mut p = Project::create().organization_id(1).slug("pump").name("Pump").execute(&mut db).unwrap();
+        // Another writer, behind this instance's back.
+        diesel::update(projects::table.find(p.id)).set(projects::events.eq(41)).execute(db.connection()).unwrap();
+        p.name = "unsaved edit".into();
+        statements.take();
+        assert!(p.update().events(F(projects::events) + 1).execute(&mut db).unwrap());
+        assert_eq!(statements.take().len(), 1);
+        assert_eq!(p.events, 42, "computed from the row, not from memory");
+        assert!(!p.has_changed(projects::events));
+        assert_eq!(p.name, "unsaved edit", "other fields stay as they are");
+        assert_eq!(p.old_value(projects::name).map(String::as_str), Some("Pump"));
+    }
+
+    fn update_of_a_missing_row_is_false_and_leaves_memory_alone(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let mut p = Project::create().organization_id(1).slug("pump").name("Pump").execute(&mut db).unwrap();
+        let mut other = p.clone();
+        assert!(other.delete(&mut db).unwrap());
+        let before = p.clone();
+        assert!(!p.update().name("gone").execute(&mut db).unwrap());
+        assert!(!p.update().events(F(projects::events) + 1).execute(&mut db).unwrap());
+        assert_eq!(p, before);
+        assert!(matches!(other.update().name("x").execute(&mut db), Err(Error::Unsaved { .. })));
+        p.name = "x".into();
+        let error = p.save(&mut db).unwrap_err();
+        assert!(matches!(error, Error::DoesNotExist { model: "Project", .. }), "{error}");
+        assert!(!p.delete(&mut db).unwrap(), "already gone");
+    }
+
+    fn a_value_out_of_bounds_is_refused_before_anything_is_sent(conn) {
+        let statements = count::statements(conn);
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let mut p = Project::create().organization_id(1).slug("pump").name("Pump").execute(&mut db).unwrap();
+        statements.take();
+        for refused in [
+            p.update().events(9_223_372_036_854_775_807_i64).execute(&mut db),
+            p.update().events(2_147_483_648_u64).execute(&mut db),
+            p.update().events(-1).execute(&mut db),
+            p.update().id(0).execute(&mut db),
+        ] {
+            let error = refused.unwrap_err();
+            let Error::OutOfBounds(details) = &error else { panic!("{error}") };
+            assert_eq!((details.model, details.max), ("Project", 2_147_483_647));
+            assert!(error.to_string().contains(&details.value.unwrap().to_string()), "{error}");
+        }
+        p.events = -5;
+        assert!(matches!(p.save(&mut db), Err(Error::OutOfBounds(_))));
+        assert_eq!(statements.take(), Vec::<String>::new());
+        let refused = Project::create().organization_id(1).slug("b").name("B").events(u64::MAX).execute(&mut db);
+        assert!(refused.unwrap_err().to_string().contains("Project.events: 18446744073709551615"), "value named");
+    }
+
+    fn a_result_out_of_bounds_is_refused_by_the_same_statement(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let mut p = Project::create()
+            .organization_id(1).slug("pump").name("Pump").events(i32::MAX).execute(&mut db).unwrap();
+        for refused in [
+            p.update().events(F(projects::events) + 1).execute(&mut db),
+            p.update().events(F(projects::events) - 2 - i32::MAX).execute(&mut db),
+            p.update().events(F(projects::events) * i64::MAX).execute(&mut db),
+        ] {
+            let error = refused.unwrap_err();
+            assert!(matches!(&error, Error::OutOfBounds(_)), "{error}");
+            let text = error.to_string();
+            assert!(text.contains("Project.events") && text.contains("2147483647"), "{text}");
+        }
+        let stored: i64 = diesel::dsl::sql::<diesel::sql_types::BigInt>("SELECT CAST(events AS BIGINT) FROM projects")
+            .get_result(db.connection()).unwrap();
+        assert_eq!(stored, i64::from(i32::MAX), "nothing was written, and nothing wrapped");
+        assert_eq!(p.events, i32::MAX);
+    }
+
+    fn integers_without_bounds_keep_the_range_of_their_type(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let mut c = Counter::create().a(i32::MAX).big(i64::MAX).execute(&mut db).unwrap();
+        assert!(matches!(c.update().a(F(counters::a) + 1).execute(&mut db), Err(Error::OutOfBounds(_))));
+        assert!(matches!(c.update().big(F(counters::big) + 1).execute(&mut db), Err(Error::OutOfBounds(_))));
+        assert!(matches!(c.update().small(F(counters::small) + 40_000).execute(&mut db), Err(Error::OutOfBounds(_))));
+        let stored = Counter::get_from_cache(&mut db, counters::id, c.id).unwrap();
+        assert_eq!((stored.a, stored.big, stored.small), (i32::MAX, i64::MAX, 0));
+        assert_eq!(stored, c);
+    }
+
+    fn the_error_names_the_field_that_was_refused(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let mut c = Counter::create().a(1).b(i32::MAX).execute(&mut db).unwrap();
+        let error = c.update().a(F(counters::a) + 1).b(F(counters::b) + 1).execute(&mut db).unwrap_err();
+        assert!(error.to_string().starts_with("Counter.b:"), "{error}");
+    }
+
+    fn all_seven_operators_give_the_same_on_every_database(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let mut c = Counter::create().a(-7).b(3).execute(&mut db).unwrap();
+        let mut apply = |expr: model_runtime::Expr<counters::table, diesel::sql_types::Integer>| -> i32 {
+            let expected: i32 = expr.resolve(&*c).unwrap();
+            c.update().result(expr).execute(&mut db).unwrap();
+            assert_eq!(c.result, expected, "Rust and the database agree");
+            c.result
+        };
+        assert_eq!(apply(F(counters::a) + 2), -5);
+        assert_eq!(apply(F(counters::a) - 2), -9);
+        assert_eq!(apply(F(counters::a) * 2), -14);
+        assert_eq!(apply(F(counters::a) / 2), -3, "truncated towards zero");
+        assert_eq!(apply(F(counters::a) % 2), -1, "the sign of the dividend");
+        assert_eq!(apply(F(counters::a) & 6), -7 & 6);
+        assert_eq!(apply(F(counters::a) | 6), -7 | 6);
+        assert_eq!(apply(F(counters::a) / -2), 3);
+        assert_eq!(apply(F(counters::a) % -4), -3);
+        assert_eq!(apply((F(counters::a) + F(counters::b)) * (F(counters::b) - 1)), -8);
+        assert_eq!(apply(F(counters::b)), 3, "a bare column is copied");
+    }
+
+    fn assignments_read_old_values(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let mut c = Counter::create().a(1).b(10).execute(&mut db).unwrap();
+        c.update().a(F(counters::b)).b(F(counters::a)).execute(&mut db).unwrap();
+        assert_eq!((c.a, c.b), (10, 1), "swapped");
+        c.update().a(F(counters::a) + 1).b(F(counters::a) * 2).execute(&mut db).unwrap();
+        assert_eq!((c.a, c.b), (11, 20));
+    }
+
+    fn null_and_floats_compute_too(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let mut c = Counter::create().ratio(1.5).execute(&mut db).unwrap();
+        c.update().ratio(F(counters::ratio) * 2 + 0.25).execute(&mut db).unwrap();
+        assert!((c.ratio - 3.25).abs() < f64::EPSILON);
+        c.update().maybe(F(counters::maybe) + 1).execute(&mut db).unwrap();
+        assert_eq!(c.maybe, None, "NULL + 1 is NULL");
+        c.update().maybe(4).execute(&mut db).unwrap();
+        c.update().maybe(F(counters::maybe) + 1).execute(&mut db).unwrap();
+        assert_eq!(c.maybe, Some(5));
+        let error = c.update().maybe(F(counters::maybe) + i32::MAX).execute(&mut db).unwrap_err();
+        assert!(matches!(error, Error::OutOfBounds(_)), "{error}");
+    }
+
+    fn an_expression_without_a_value_is_an_error_of_its_own(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let c = Counter::create().a(1).execute(&mut db).unwrap();
+        let zero = (F(counters::a) / F(counters::b)).resolve::<i32, _>(&*c).unwrap_err();
+        assert!(matches!(zero, Error::CannotResolveExpression { model: "Counter", .. }), "{zero}");
+        let null = (F(counters::maybe) + 1).resolve::<i32, _>(&*c).unwrap_err();
+        assert!(null.to_string().contains("maybe + 1"), "{null}");
+        let on_create = Counter::create().maybe(F(counters::maybe) / 0).execute(&mut db).unwrap_err();
+        assert!(matches!(on_create, Error::CannotResolveExpression { field: "maybe", .. }), "{on_create}");
+        let big = Counter::create().a(F(counters::a) + u64::MAX).execute(&mut db).unwrap_err();
+        assert!(big.to_string().contains("18446744073709551615"), "{big}");
+    }
+
+    fn create_starts_expressions_from_defaults(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let c = Counter::create().a(F(counters::a) + 1).b(F(counters::b) + 1).execute(&mut db).unwrap();
+        assert_eq!((c.a, c.b), (1, 6), "b has #[default(5)]");
+        let c = Counter::create().a(20).result(F(counters::a) * 2).execute(&mut db).unwrap();
+        assert_eq!((c.result, c.b), (40, 5), "other fields as given, #[default] where unset");
+        let error = Counter::create().a(F(counters::a) + i64::from(i32::MAX) + 1).execute(&mut db).unwrap_err();
+        assert!(matches!(error, Error::OutOfBounds(_)), "{error}");
+    }
+
+    fn the_primary_key_can_be_changed(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let mut p = Project::create().organization_id(1).slug("pump").name("Pump").execute(&mut db).unwrap();
+        let old = p.id;
+        Project::get_from_cache(&mut db, projects::id, old).unwrap();
+        assert!(p.update().id(old + 100).execute(&mut db).unwrap());
+        assert_eq!(p.id, old + 100);
+        assert!(Project::get_from_cache(&mut db, projects::id, old).optional().unwrap().is_none());
+        assert_eq!(Project::get_from_cache(&mut db, projects::id, old + 100).unwrap(), p);
+        p.id = old;
+        p.save(&mut db).unwrap();
+        assert_eq!(Project::get_from_cache(&mut db, projects::id, old).unwrap(), p);
+    }
+
+    fn an_update_of_nothing_tells_whether_the_row_is_there(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let mut c = Counter::create().execute(&mut db).unwrap();
+        assert!(c.update().execute(&mut db).unwrap());
+        c.clone().delete(&mut db).unwrap();
+        assert!(!c.update().execute(&mut db).unwrap());
+    }
+
+    fn many_column_sets_do_not_fill_the_statement_cache(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let mut c = Counter::create().execute(&mut db).unwrap();
+        let shapes = |c: &mut Tracked<Counter>, db: &mut Session<'_, _>, set: u32| {
+            let mut update = c.update();
+            if set & 1 != 0 { update = update.a(1); }
+            if set & 2 != 0 { update = update.b(1); }
+            if set & 4 != 0 { update = update.result(1); }
+            if set & 8 != 0 { update = update.big(1); }
+            if set & 16 != 0 { update = update.small(1_i16); }
+            if set & 32 != 0 { update = update.ratio(1.0); }
+            if set & 64 != 0 { update = update.maybe(1); }
+            assert!(update.execute(db).unwrap());
+        };
+        for round in 0..2 {
+            for set in 1..128 {
+                shapes(&mut c, &mut db, set);
+            }
+            assert_eq!(c.a, 1, "round {round}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! `#[cache_fields(slug, (organization_id, name), ttl = "5m")]`
+use super::container::field_name;
+use super::items::items;
+use super::keys::unknown_cache_key;
+use super::literal::duration;
+use super::slot::Slot;
+use crate::ctxt::Ctxt;
+use crate::ir::Ttl;
+use proc_macro2::Span;
+use syn::parse::ParseStream;
+use syn::punctuated::Punctuated;
+use syn::spanned::Spanned;
+use syn::token::Paren;
+use syn::{Attribute, Error, Ident, Lit, Result, Token, parenthesized};
+
+/// The lookups in the order of the attribute, and how long rows stay.
+pub(crate) struct CacheAttr {
+    pub(crate) lookups: Vec<LookupAttr>,
+    pub(crate) ttl: Option<Ttl>,
+}
+
+/// `slug`, or `(organization_id, name)`.
+pub(crate) struct LookupAttr {
+    pub(crate) fields: Vec<Ident>,
+    pub(crate) span: Span,
+}
+
+impl CacheAttr {
+    pub(super) fn read(cx: &Ctxt, attr: &Attribute) -> Self {
+        let mut lookups = Vec::new();
+        let mut ttl = Slot::new("ttl");
+        items(cx, attr, "#[cache_fields()]` for the primary key alone, or `#[cache_fields(slug)]", |input| {
+            if input.peek(Paren) {
+                lookups.push(composite(input)?);
+            } else if input.peek2(Token![=]) {
+                let key: Ident = input.parse()?;
+                input.parse::<Token![=]>()?;
+                if key != "ttl" {
+                    return Err(unknown_cache_key(&key));
+                }
+                ttl.set(cx, key.span(), time_to_live(input)?);
+            } else {
+                let field = field_name(input)?;
+                refuse_normalised(&field, input)?;
+                lookups.push(LookupAttr { span: field.span(), fields: vec![field] });
+            }
+            Ok(())
+        });
+        Self { lookups, ttl: ttl.take() }
+    }
+}
+
+fn composite(input: ParseStream) -> Result<LookupAttr> {
+    let inner;
+    let parens = parenthesized!(inner in input);
+    let fields = Punctuated::<Ident, Token![,]>::parse_terminated_with(&inner, field_name)?;
+    if fields.is_empty() {
+        return Err(Error::new(parens.span.join(), "a lookup needs a field; name one, or remove `()`"));
+    }
+    Ok(LookupAttr { span: fields.span(), fields: fields.into_iter().collect() })
+}
+
+fn time_to_live(input: ParseStream) -> Result<Ttl> {
+    let written: Lit = input.parse()?;
+    let Lit::Str(text) = &written else {
+        let message = format!("a duration is a text with a unit; write `ttl = {}`", example(&written));
+        return Err(Error::new(written.span(), message));
+    };
+    Ok(Ttl { millis: duration(text)?, span: text.span() })
+}
+
+/// `"300s"` for `300`.
+fn example(written: &Lit) -> String {
+    match written {
+        Lit::Int(number) => format!("{:?}", format!("{}s", number.base10_digits())),
+        _ => "\"5m\"".into(),
+    }
+}
+
+/// `username(iexact)` is a normalised lookup of the design, which this version does not have.
+fn refuse_normalised(field: &Ident, input: ParseStream) -> Result<()> {
+    if !input.peek(Paren) {
+        return Ok(());
+    }
+    let message = format!("normalised lookups are not supported yet; list the field alone: `{field}`");
+    Err(Error::new(field.span(), message))
+}

@@ -1,0 +1,91 @@
+//! How a row is cached, and the fingerprint of its schema.
+use super::lookups::handle;
+use super::paths::here;
+use crate::ir::{Caching, Model};
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
+
+pub(super) fn expand(model: &Model) -> TokenStream {
+    let cache = cache(model);
+    let describe = describe(model);
+    quote!(#cache #describe)
+}
+
+// fn cache() -> Option<&'static __rt::CacheSpec<Self>> {
+//     const fn __lookup<__Key: __rt::CacheKey<Project>>() -> __rt::LookupSpec<Project> {
+//         __rt::LookupSpec::of::<__Key::Cols>()
+//     }
+//     static __SPEC: __rt::CacheSpec<Project> = __rt::CacheSpec {
+//         ttl_ms: 300000,
+//         key: __rt::key_texts::<(__rt::Col<Project, projects::id>,)>,
+//         lookups: &[__lookup::<projects::slug>(), …],
+//         encode: |__row, __out| {
+//             __rt::Encoder::field(__out, &__row.id)?;
+//             …
+//             Ok(())
+//         },
+//         decode: |__input| Ok(Project { id: __rt::Decoder::field(__input)?, … }),
+//     };
+//     Some(&__SPEC)
+// }
+//
+// `__lookup` asks for no more than the impls of `CacheKey` gave: a type that cannot be a key is an error there
+// and not a second time here. Field by field: serde attributes on the struct are the user's, and the cache does not ask for them.
+fn cache(model: &Model) -> Option<TokenStream> {
+    let Caching::On { ttl, lookups } = &model.caching else { return None };
+    let (ident, ttl) = (&model.ident, ttl.millis);
+    let key = model.columns(&model.key);
+    let lookups = lookups.iter().map(|key| handle(model, key));
+    let (encode, decode) = (encode(model), decode(model));
+    Some(quote! {
+        fn cache() -> ::core::option::Option<&'static __rt::CacheSpec<Self>> {
+            const fn __lookup<__Key: __rt::CacheKey<#ident>>() -> __rt::LookupSpec<#ident> {
+                __rt::LookupSpec::of::<__Key::Cols>()
+            }
+            static __SPEC: __rt::CacheSpec<#ident> = __rt::CacheSpec {
+                ttl_ms: #ttl,
+                key: __rt::key_texts::<#key>,
+                lookups: &[#(__lookup::<#lookups>()),*],
+                encode: |__row, __out| {
+                    #encode
+                    ::core::result::Result::Ok(())
+                },
+                decode: |__input| ::core::result::Result::Ok(#ident { #decode }),
+            };
+            ::core::option::Option::Some(&__SPEC)
+        }
+    })
+}
+
+// At the field's type, where rustc reports one that serde cannot write.
+fn encode(model: &Model) -> TokenStream {
+    let fields = model.fields.iter().map(|field| {
+        let (mut name, span) = (field.ident.clone(), here(field.ty.span()));
+        name.set_span(span);
+        quote_spanned!(span=> __rt::Encoder::field(__out, &__row.#name)?;)
+    });
+    fields.collect()
+}
+
+fn decode(model: &Model) -> TokenStream {
+    let fields = model.fields.iter().map(|field| {
+        let (name, span) = (&field.ident, here(field.ty.span()));
+        let value = quote_spanned!(span=> __rt::Decoder::field(__input)?);
+        quote!(#name: #value,)
+    });
+    fields.collect()
+}
+
+// fn describe(__out: &mut __rt::Fingerprint) {
+//     __rt::Fingerprint::field::<Self, projects::id>(__out);
+//     …
+// }
+fn describe(model: &Model) -> TokenStream {
+    let columns = model.fields.iter().map(|field| model.column(field));
+    quote! {
+        fn describe(__out: &mut __rt::Fingerprint) {
+            #(__rt::Fingerprint::field::<Self, #columns>(__out);)*
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Copies, differences and patches of rows.
+use crate::ir::Model;
+use proc_macro2::TokenStream;
+use quote::quote;
+
+// fn snapshot(&self) -> Self {
+//     Self { id: Clone::clone(&self.id), … }
+// }
+// fn dirty(&self, __base: &Self) -> u64 {
+//     __rt::is_dirty::<Self, projects::id>(self, __base) | …
+// }
+// fn patch(&self, __mask: u64) -> __Patch {
+//     __Patch { id: __rt::copy_if(self, __mask), … }
+// }
+// fn swap_fields(&mut self, __other: &mut Self, __mask: u64) {
+//     __rt::swap_if(&mut self.id, &mut __other.id, __mask, 0);
+//     …
+// }
+// fn merge(__first: __Patch, __second: __Patch) -> __Patch {
+//     __Patch { id: Option::or(__first.id, __second.id), … }
+// }
+pub(super) fn expand(model: &Model) -> TokenStream {
+    let fields: Vec<_> = model.fields.iter().map(|field| &field.ident).collect();
+    let columns = model.fields.iter().map(|field| model.column(field));
+    let indexes = model.fields.iter().map(|field| field.index);
+    quote! {
+        fn snapshot(&self) -> Self {
+            Self { #(#fields: ::core::clone::Clone::clone(&self.#fields),)* }
+        }
+        fn dirty(&self, __base: &Self) -> ::core::primitive::u64 {
+            #(__rt::is_dirty::<Self, #columns>(self, __base))|*
+        }
+        fn patch(&self, __mask: ::core::primitive::u64) -> __Patch {
+            __Patch { #(#fields: __rt::copy_if(self, __mask),)* }
+        }
+        fn swap_fields(&mut self, __other: &mut Self, __mask: ::core::primitive::u64) {
+            #(__rt::swap_if(&mut self.#fields, &mut __other.#fields, __mask, #indexes);)*
+        }
+        fn merge(__first: __Patch, __second: __Patch) -> __Patch {
+            __Patch { #(#fields: ::core::option::Option::or(__first.#fields, __second.#fields),)* }
+        }
+    }
+}
