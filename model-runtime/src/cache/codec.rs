@@ -74,7 +74,7 @@ impl Decoder<'_> {
 }
 
 /// The fields' names and key texts of one key.
-pub type Texts = Vec<(&'static str, String)>;
+pub(crate) type Texts = Vec<(&'static str, String)>;
 
 /// How a model is cached; one static per model that has `#[cache_fields]`.
 pub struct CacheSpec<M: 'static> {

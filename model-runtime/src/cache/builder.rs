@@ -1,0 +1,163 @@
+//! How a cache is configured.
+use super::handle::{Cache, Config};
+use crate::error::{Error, Result};
+use crate::store::Store;
+use std::sync::Arc;
+use std::time::Duration;
+
+const MAX_MS: u64 = 24 * 60 * 60 * 1000;
+#[cfg(feature = "redis")]
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+#[cfg(feature = "redis")]
+const IO_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// Configures a [`Cache`]: where its entries live, what its keys begin with, how long it waits.
+///
+/// # Example: two services share one server
+/// ```
+/// use model_runtime::Cache;
+///
+/// let cache = Cache::builder().memory().namespace("billing").build()?;
+/// # Ok::<_, model_runtime::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct CacheBuilder {
+    place: Place,
+    namespace: String,
+    lease: Duration,
+    intent_lifetime: Duration,
+    #[cfg(feature = "redis")]
+    connect_timeout: Duration,
+    #[cfg(feature = "redis")]
+    io_timeout: Duration,
+    #[cfg(feature = "redis")]
+    lazy: bool,
+}
+
+enum Place {
+    Nowhere,
+    Store(Arc<dyn Store>),
+    #[cfg(feature = "redis")]
+    Redis(String),
+}
+
+// A Redis URL may hold a password.
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Nowhere => f.write_str("Nowhere"),
+            Self::Store(store) => f.debug_tuple("Store").field(store).finish(),
+            #[cfg(feature = "redis")]
+            Self::Redis(_) => f.write_str("Redis"),
+        }
+    }
+}
+
+impl CacheBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            place: Place::Nowhere,
+            namespace: String::new(),
+            lease: Duration::from_millis(Config::LEASE_MS),
+            intent_lifetime: Duration::from_millis(Config::INTENT_MS),
+            #[cfg(feature = "redis")]
+            connect_timeout: CONNECT_TIMEOUT,
+            #[cfg(feature = "redis")]
+            io_timeout: IO_TIMEOUT,
+            #[cfg(feature = "redis")]
+            lazy: false,
+        }
+    }
+
+    /// Entries live in this process.
+    #[cfg(feature = "memory")]
+    pub fn memory(self) -> Self {
+        self.store(Arc::new(crate::store::MemoryStore::default()))
+    }
+
+    /// Entries live on the Redis server, version 7 or later, at `redis://[user:password@]host[:port][/database]`.
+    #[cfg(feature = "redis")]
+    pub fn redis(self, url: &str) -> Self {
+        Self { place: Place::Redis(url.to_owned()), ..self }
+    }
+
+    /// Entries live in a store of your own.
+    pub fn store(self, store: Arc<dyn Store>) -> Self {
+        Self { place: Place::Store(store), ..self }
+    }
+
+    /// Every key begins with `namespace:`, so that services do not meet on one server.
+    pub fn namespace(self, namespace: &str) -> Self {
+        Self { namespace: namespace.to_owned(), ..self }
+    }
+
+    /// How long a reader may take from the look to the fill before another may try; 3 s unless told.
+    pub fn lease(self, lease: Duration) -> Self {
+        Self { lease, ..self }
+    }
+
+    /// How long an intent holds if its writer dies; 10 s unless told. It must exceed the time from the first
+    /// intent of a transaction to the end of its COMMIT: keep PostgreSQL's `idle_in_transaction_session_timeout`
+    /// and `statement_timeout` below it.
+    pub fn intent_lifetime(self, intent_lifetime: Duration) -> Self {
+        Self { intent_lifetime, ..self }
+    }
+
+    /// How long a connection to Redis may take; 500 ms unless told.
+    #[cfg(feature = "redis")]
+    pub fn connect_timeout(self, connect_timeout: Duration) -> Self {
+        Self { connect_timeout, ..self }
+    }
+
+    /// How long Redis may take to answer; 250 ms unless told.
+    #[cfg(feature = "redis")]
+    pub fn io_timeout(self, io_timeout: Duration) -> Self {
+        Self { io_timeout, ..self }
+    }
+
+    /// [`build`](Self::build) does not connect: a service may start while Redis is away.
+    #[cfg(feature = "redis")]
+    pub fn lazy(self) -> Self {
+        Self { lazy: true, ..self }
+    }
+
+    /// The cache.
+    ///
+    /// # Errors
+    /// [`Error::Cache`] where no store was chosen, a duration is zero or over a day, the URL is none, or Redis does not
+    /// answer; the text names the server, never the password.
+    pub fn build(self) -> Result<Cache> {
+        let config = Config {
+            prefix: match self.namespace.as_str() {
+                "" => Config::PREFIX.to_owned(),
+                namespace => format!("{namespace}:{}", Config::PREFIX),
+            },
+            lease_ms: milliseconds("lease", self.lease)?,
+            intent_ms: milliseconds("intent_lifetime", self.intent_lifetime)?,
+        };
+        Ok(Cache::new(self.into_store()?, config))
+    }
+
+    fn into_store(self) -> Result<Arc<dyn Store>> {
+        match self.place {
+            Place::Nowhere => Err(Error::Cache("no store was chosen: call `memory`, `redis` or `store`".into())),
+            Place::Store(store) => Ok(store),
+            #[cfg(feature = "redis")]
+            Place::Redis(url) => {
+                let store = crate::store::RedisStore::new(&url, self.connect_timeout, self.io_timeout)?;
+                if !self.lazy {
+                    store.check()?;
+                }
+                Ok(Arc::new(store))
+            }
+        }
+    }
+}
+
+fn milliseconds(what: &str, duration: Duration) -> Result<u64> {
+    match u64::try_from(duration.as_millis()) {
+        Ok(ms @ 1..=MAX_MS) => Ok(ms),
+        _ => Err(Error::Cache(format!("`{what}` is {duration:?}; it must be from a millisecond to a day"))),
+    }
+}

@@ -1,0 +1,16 @@
+//! The shared row cache: its protocol, its entries, and the handle that sessions use.
+//!
+//! [`Cache`] is what an application makes once and clones; [`protocol`] has every decision, pure.
+mod builder;
+pub(crate) mod codec;
+pub mod entry;
+mod handle;
+pub mod key;
+pub mod observe;
+pub(crate) mod outage;
+pub mod protocol;
+pub(crate) mod read;
+pub(crate) mod write;
+
+pub use builder::CacheBuilder;
+pub use handle::Cache;

@@ -1,0 +1,57 @@
+//! Counters.
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters { ($($(#[$doc:meta])* $event:ident $field:ident)*) => {
+    /// What is counted.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum Event { $($event),* }
+
+    /// How often each thing happened since the cache was made; a snapshot.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub struct Stats { $($(#[$doc])* pub $field: u64),* }
+
+    #[derive(Debug, Default)]
+    pub(crate) struct Counters { $($field: AtomicU64),* }
+
+    impl Counters {
+        pub(crate) fn add(&self, event: Event, count: u64) {
+            let counter = match event { $(Event::$event => &self.$field),* };
+            counter.fetch_add(count, Ordering::Relaxed);
+        }
+
+        pub(crate) fn snapshot(&self) -> Stats {
+            Stats { $($field: self.$field.load(Ordering::Relaxed)),* }
+        }
+    }
+} }
+
+counters! {
+    /// Lookups answered by the store.
+    Hit hits
+    /// Lookups that the store had nothing for; the database answered, and the answer may be filled.
+    Miss misses
+    /// Lookups that the database answered and that left the store alone: a write was under way, another
+    /// reader was filling, or the store was out of reach.
+    Bypass bypasses
+    /// Rows that were stored.
+    Fill fills
+    /// Rows that were not stored because a write came in between.
+    RefusedFill refused_fills
+    /// Pointers that led to a row with another value.
+    StalePointer stale_pointers
+    /// Entries that could not be decoded and were replaced.
+    Healed healed
+    /// Intents that were gone before their release: evicted, flushed, or outlived.
+    LostIntent lost_intents
+    /// Entries of another life of the store or another schema, which were replaced.
+    EpochMiss epoch_misses
+    /// Batches sent to the store.
+    RoundTrip round_trips
+    /// Batches that the store did not answer.
+    StoreError store_errors
+    /// Keys whose release is to be sent again.
+    Postponed postponed
+    /// Keys whose release was sent again.
+    Drained drained
+}

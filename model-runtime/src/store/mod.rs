@@ -1,0 +1,51 @@
+//! Where cached entries live: one trait, an in-process store and Redis.
+#[cfg(feature = "memory")]
+mod memory;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
+
+#[cfg(feature = "memory")]
+pub use memory::MemoryStore;
+#[cfg(feature = "redis")]
+pub use redis::RedisStore;
+
+use crate::cache::entry::Epoch;
+use crate::cache::protocol::{Command, Reply};
+use std::fmt::Debug;
+
+/// The answer to a batch: one reply per command, and which life of the store gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// A value that carries another epoch must not be served.
+    pub epoch: Epoch,
+    /// In the order of the commands.
+    pub replies: Vec<Reply>,
+}
+
+/// Why a store did not answer; the commands may or may not have been carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct StoreError(pub String);
+
+/// A future of a store's answer.
+#[cfg(feature = "async")]
+pub type Answering<'a> = std::pin::Pin<Box<dyn Future<Output = Result<Answer, StoreError>> + Send + 'a>>;
+
+/// Carries out the steps of [`protocol`](crate::cache::protocol).
+///
+/// Each command is atomic; a batch is one round trip and need not be. A batch may be carried out twice. A call
+/// must end: time-outs are the store's own business.
+pub trait Store: Debug + Send + Sync {
+    /// Carries out the commands in order.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store does not answer, refuses one of the commands, or is not what it was
+    /// taken for.
+    fn call(&self, batch: &[Command]) -> Result<Answer, StoreError>;
+
+    /// The same without blocking; the default blocks, which suits a store that never waits.
+    #[cfg(feature = "async")]
+    fn call_async<'a>(&'a self, batch: &'a [Command]) -> Answering<'a> {
+        Box::pin(std::future::ready(self.call(batch)))
+    }
+}

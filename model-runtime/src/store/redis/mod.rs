@@ -1,0 +1,88 @@
+//! The shared store: a standalone Redis or Valkey.
+//!
+//! | question | file |
+//! | --- | --- |
+//! | how is a command sent, how is a reply read? | `wire` |
+//! | what does a script do? | the `.lua` file of its name; `scripts` has their hashes |
+//! | which servers are accepted, what is the epoch? | `server` |
+//! | how are connections kept, how long is waited? | `sync`, `asynchronous` |
+#[cfg(feature = "async")]
+mod asynchronous;
+mod scripts;
+mod server;
+mod sync;
+mod wire;
+
+use super::{Answer, Store, StoreError};
+use crate::cache::protocol::Command;
+use crate::error::{Error, Result};
+use redis::{Client, ConnectionInfo, IntoConnectionInfo};
+use std::time::Duration;
+
+/// Entries on a Redis server, version 7 or later, standalone.
+pub struct RedisStore {
+    /// Where it is, without the password.
+    place: String,
+    pool: sync::Pool,
+    #[cfg(feature = "async")]
+    line: asynchronous::Line,
+}
+
+impl std::fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("RedisStore").field(&self.place).finish()
+    }
+}
+
+impl RedisStore {
+    /// A store on the server at `redis://[user:password@]host[:port][/database]`; it connects when it is first
+    /// called.
+    ///
+    /// # Errors
+    /// [`Error::Cache`] where the URL is none; the text does not repeat it, as it may hold a password.
+    pub fn new(url: &str, connect_timeout: Duration, io_timeout: Duration) -> Result<Self> {
+        let info = connection_info(url)?;
+        let place = info.addr().to_string();
+        let client = Client::open(info).map_err(|error| Error::Cache(error.to_string()))?;
+        Ok(Self {
+            place,
+            #[cfg(feature = "async")]
+            line: asynchronous::Line::new(client.clone(), connect_timeout, io_timeout),
+            pool: sync::Pool::new(client, connect_timeout, io_timeout),
+        })
+    }
+
+    /// Connects, so that a wrong address is found at the start.
+    ///
+    /// # Errors
+    /// [`Error::Cache`] with the server's address, where it does not answer or is not fit: older than Redis 7,
+    /// a cluster, a replica.
+    pub fn check(&self) -> Result<()> {
+        self.pool.check().map_err(|error| Error::Cache(self.named(error).0))
+    }
+
+    fn named(&self, error: StoreError) -> StoreError {
+        StoreError(format!("Redis at {}: {error}", self.place))
+    }
+}
+
+fn connection_info(url: &str) -> Result<ConnectionInfo> {
+    let info = url.into_connection_info().map_err(|error| {
+        Error::Cache(format!("expected redis://[user:password@]host[:port][/database] ({})", error.category()))
+    })?;
+    let tcp = info.tcp_settings().clone().set_nodelay(true);
+    // Two replies less to wait for on each new connection.
+    let settings = info.redis_settings().clone().set_skip_set_lib_name();
+    Ok(info.set_tcp_settings(tcp).set_redis_settings(settings))
+}
+
+impl Store for RedisStore {
+    fn call(&self, batch: &[Command]) -> Result<Answer, StoreError> {
+        self.pool.call(batch).map_err(|error| self.named(error))
+    }
+
+    #[cfg(feature = "async")]
+    fn call_async<'a>(&'a self, batch: &'a [Command]) -> super::Answering<'a> {
+        Box::pin(async move { self.line.call(batch).await.map_err(|error| self.named(error)) })
+    }
+}
