@@ -1,4 +1,5 @@
 //! The models that the behaviour tests share.
+#![allow(missing_docs, reason = "`diesel::table!` documents no columns")]
 use crate::databases::Schema;
 use diesel::prelude::*;
 use model_runtime::prelude::*;

@@ -156,7 +156,7 @@ on_every_database! {
         let cache = Cache::memory();
         let mut db = Session::new(conn, &cache);
         let c = Counter::create().a(1).execute(&mut db).unwrap();
-        let zero = (F(counters::a) / F(counters::b)).resolve::<i32, _>(&*c).unwrap_err();
+        let zero = (F(counters::a) / F(counters::result)).resolve::<i32, _>(&*c).unwrap_err();
         assert!(matches!(zero, Error::CannotResolveExpression { model: "Counter", .. }), "{zero}");
         let null = (F(counters::maybe) + 1).resolve::<i32, _>(&*c).unwrap_err();
         assert!(null.to_string().contains("maybe + 1"), "{null}");

@@ -98,7 +98,7 @@ on_every_database! {
         assert!(matches!(refused, Err(Error::OutOfBounds(_))), "not inserted either");
     }
 
-    fn it_works_inside_a_transaction_after_a_unique_violation(conn, place) {
+    fn it_works_inside_a_transaction_after_a_unique_violation(conn) {
         let cache = Cache::memory();
         let mut db = Session::new(conn, &cache);
         Project::create().organization_id(1).slug("taken").name("T").execute(&mut db).unwrap();
@@ -111,7 +111,6 @@ on_every_database! {
             Ok::<_, Error>(())
         })
         .unwrap();
-        drop(place);
         assert_eq!(Project::get_from_cache(&mut db, projects::slug, "other").unwrap().organization_id, 3);
     }
 

@@ -10,7 +10,7 @@ diesel::table! {
         kind -> Text,
         r#move -> Integer,
         #[sql_name = "fn"]
-        r#fn -> Nullable<Text>,
+        r#fn -> Text,
     }
 }
 
@@ -24,13 +24,13 @@ struct Node {
     r#match: String,
     #[diesel(column_name = "move")]
     steps: i32,
-    r#fn: Option<String>,
+    r#fn: String,
 }
 
 fn main() {
-    let node = Tracked::new(Node { r#type: 1, r#match: "a".into(), steps: 2, r#fn: None });
+    let node = Tracked::new(Node { r#type: 1, r#match: "a".into(), steps: 2, r#fn: "f".into() });
     assert_eq!(node.repr(), r#"<Node: type=1, match="a">"#);
     assert_eq!(Node::NAME, "Node");
     assert_eq!(Node::COLUMNS, ["type", "match", "move", "fn"]);
-    let _ = Node::create().r#type(1).r#match("a").steps(F(nodes::r#move) + 1).r#fn(None);
+    let _ = Node::create().r#type(1).r#match("a").steps(F(nodes::r#move) + 1).r#fn("f");
 }
