@@ -36,7 +36,7 @@ pub type Answering<'a> = std::pin::Pin<Box<dyn Future<Output = Result<Answer, St
 /// Each command is atomic; a batch is one round trip and need not be. A batch may be carried out twice. A call
 /// must end: time-outs are the store's own business.
 pub trait Store: Debug + Send + Sync {
-    /// Carries out the commands in order.
+    /// Carries out the commands, one at least, in order.
     ///
     /// # Errors
     /// [`StoreError`] where the store does not answer, refuses one of the commands, or is not what it was
