@@ -44,6 +44,11 @@ on_every_database_and_store! {
         }).unwrap());
         costs!(statements, cache, (3, 2),
             Project::create_or_update().slug("q").defaults(|d| d.events(3)).execute(&mut db).unwrap());
+        // A lookup by a unique key needs no second look at the bounds; another lookup needs one.
+        costs!(statements, cache, (3, 2), Project::create_or_update()
+            .slug("q").defaults(|d| d.events(F(projects::events) + 1)).execute(&mut db).unwrap());
+        costs!(statements, cache, (4, 2), Project::create_or_update()
+            .name("Q").defaults(|d| d.events(F(projects::events) + 1)).execute(&mut db).unwrap());
         costs!(statements, cache, (1, 2), p.delete(&mut db).unwrap());
         // The row, then the guard, asked apart: which of them refused?
         costs!(statements, cache, (3, 2),

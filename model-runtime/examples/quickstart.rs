@@ -1,6 +1,7 @@
 //! The first five minutes: track, update, upsert, look up from the cache, roll back.
 //!
 //! `cargo run -p model-runtime --example quickstart`
+#![allow(missing_docs, reason = "an example")]
 use diesel::prelude::*;
 use model_runtime::prelude::*;
 

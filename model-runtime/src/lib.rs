@@ -27,7 +27,7 @@ pub use error::{Error, OutOfBounds, Result};
 pub use expression::{Arithmetic, Expr, F, Integral, Literal, Operand};
 pub use field::{
     AsExpression, AsValue, Assign, BoundedInput, BoundedInteger, CacheKey, Col, FieldOf, GzippedDict, Input,
-    KeyCols, KeyFor, KeySql, KeyTexts, LookupKind, Storable, Timestamp, ToField,
+    KeyCols, KeyFor, KeyTexts, LookupKind, Storable, Timestamp, ToField,
 };
 /// Derives the [`trait@SentryModel`] trait.
 pub use model_derive::SentryModel;

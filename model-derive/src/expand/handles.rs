@@ -12,6 +12,7 @@ use syn::spanned::Spanned;
 //     const INDEX: usize = 4;
 //     const BOUNDS: Option<(i128, i128)> = Some((0, <i32 as __rt::BoundedInteger>::MAX));
 //     fn get(__row: &Project) -> &Self::Value { &__row.events }
+//     fn slot(__patch: &mut __Patch) -> &mut Option<__rt::Assign<Project, Self>> { &mut __patch.events }
 // }
 pub(super) fn expand(model: &Model) -> TokenStream {
     model.fields.iter().map(|field| handle(model, field)).collect()
@@ -31,6 +32,9 @@ fn handle(model: &Model, field: &Field) -> TokenStream {
             #bounds
             fn get(__row: &#ident) -> &Self::Value {
                 &__row.#name
+            }
+            fn slot(__patch: &mut __Patch) -> &mut ::core::option::Option<__rt::Assign<#ident, Self>> {
+                &mut __patch.#name
             }
             #start
         }

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../integration-tests/data");
 
-/// Groups change events by path: one upsert and one cached lookup per event, checked against an oracle.
+/// Groups change events by path: a cached lookup, an upsert and a cached lookup per event, checked against an
+/// oracle
 #[derive(Debug, Parser)]
 #[command(name = "ingest")]
 pub(crate) struct Arguments {

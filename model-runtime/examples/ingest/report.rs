@@ -21,14 +21,16 @@ pub(crate) fn print(outcome: &Outcome, cache: &Cache) {
     }
 }
 
-/// Prints the comparison with the oracle and returns whether nothing differs.
-pub(crate) fn verdict(differences: &[String], expected: usize) -> bool {
+/// Prints the comparison with the oracle and returns whether all is as it must be.
+pub(crate) fn verdict(differences: &[String], stale: usize, expected: usize) -> bool {
     for difference in differences.iter().take(10) {
         eprintln!("difference: {difference}");
     }
-    match differences.len() {
-        0 => println!("\nall {expected} groups equal the oracle, in the database and through the cache"),
-        count => eprintln!("{count} differences from the oracle"),
+    let good = differences.is_empty() && stale == 0;
+    if good {
+        println!("\nall {expected} groups equal the oracle, in the database and through the cache");
+    } else {
+        eprintln!("{} differences from the oracle, {stale} stale lookups", differences.len());
     }
-    differences.is_empty()
+    good
 }

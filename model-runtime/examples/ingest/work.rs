@@ -1,4 +1,4 @@
-//! The work itself: an upsert and a cached lookup per event.
+//! The work itself: a cached lookup, an upsert and a cached lookup per event.
 use crate::Failure;
 use crate::database::{Open, Statements, Target, count_statements};
 use crate::events::Event;
@@ -8,6 +8,7 @@ use diesel::prelude::SqliteConnection;
 use indicatif::{ProgressBar, ProgressStyle};
 use model_runtime::prelude::*;
 use model_runtime::{Dialect, ModelSql};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -18,7 +19,7 @@ pub(crate) struct Outcome {
     pub(crate) events: usize,
     pub(crate) elapsed: Duration,
     pub(crate) statements: u64,
-    /// Lookups that did not show the event just written.
+    /// Lookups that did not show exactly the events written before.
     pub(crate) stale: usize,
     pub(crate) busiest: Vec<(String, i32)>,
 }
@@ -42,34 +43,70 @@ where
     let started = Instant::now();
     let share = |writer| {
         let (statements, progress) = (&statements, &progress);
-        move || -> Result<Vec<Seen>, Failure> {
+        move || -> Result<Share, Failure> {
             let mut conn = C::open(target)?;
             count_statements(&mut conn, statements);
             let mut db = Session::new(&mut conn, cache);
-            let own = events.iter().filter(|event| writer_of(&event.path, threads) == writer);
-            own.inspect(|_| progress.inc(1)).map(|event| one(&mut db, event)).collect()
+            let mut share = Share::default();
+            for event in events.iter().filter(|event| writer_of(&event.path, threads) == writer) {
+                share.take(&mut db, event)?;
+                progress.inc(1);
+            }
+            Ok(share)
         }
     };
-    let seen = thread::scope(|scope| {
+    let shares: Result<Vec<Share>, Failure> = thread::scope(|scope| {
         let writers: Vec<_> = (0..threads).map(|writer| scope.spawn(share(writer))).collect();
         writers.into_iter().map(|writer| writer.join().unwrap_or_else(|_| Err("a writer panicked".into()))).collect()
     });
-    let seen: Vec<Seen> = Result::<Vec<Vec<Seen>>, Failure>::from_iter::<Vec<_>>(seen)?.into_iter().flatten().collect();
-    let elapsed = started.elapsed();
+    let (shares, elapsed) = (shares?, started.elapsed());
     progress.finish_and_clear();
     Ok(Outcome {
         events: events.len(),
         elapsed,
         statements: statements.load(Ordering::Relaxed),
-        stale: seen.iter().filter(|seen| seen.stale).count(),
-        busiest: busiest(seen),
+        stale: shares.iter().map(|share| share.stale).sum(),
+        busiest: busiest(shares),
     })
 }
 
-struct Seen {
-    path: String,
-    times: i32,
-    stale: bool,
+/// What one writer did.
+#[derive(Default)]
+struct Share {
+    /// How many events of each path.
+    times: HashMap<String, i32>,
+    stale: usize,
+}
+
+impl Share {
+    /// Looks the event's group up from the cache, upserts it and looks again: the first lookup must show all
+    /// events but this one, the second one this one too.
+    fn take<C>(&mut self, db: &mut Session<'_, C>, event: &Event) -> Result<(), Failure>
+    where
+        C: Open,
+        C::Backend: Dialect,
+        Group: ModelSql<C::Backend>,
+    {
+        let before = Group::get_from_cache(db, groups::path, &event.path).optional()?;
+        Group::create_or_update()
+            .path(&event.path)
+            .defaults(|d| {
+                d.times_seen(F(groups::times_seen) + 1)
+                    .lines_added(F(groups::lines_added) + event.added)
+                    .lines_removed(F(groups::lines_removed) + event.removed)
+                    .last_seen(event.time)
+                    .last_event(details(event))
+            })
+            .on_insert(|d| d.first_seen(event.time))
+            .execute(db)?;
+        let after = Group::get_from_cache(db, groups::path, &event.path)?;
+        let times = self.times.entry(event.path.clone()).or_default();
+        let stale_before = before.map_or(0, |group| group.times_seen) != *times;
+        *times += 1;
+        let stale_after = (after.times_seen, after.last_seen) != (*times, event.time);
+        self.stale += usize::from(stale_before) + usize::from(stale_after);
+        Ok(())
+    }
 }
 
 /// All events of a path go to one writer: "last seen" is the last of them in time.
@@ -79,37 +116,16 @@ fn writer_of(path: &str, threads: usize) -> usize {
     usize::try_from(hasher.finish() % threads as u64).unwrap_or(0)
 }
 
-fn one<C>(db: &mut Session<'_, C>, event: &Event) -> Result<Seen, Failure>
-where
-    C: Open,
-    C::Backend: Dialect,
-    Group: ModelSql<C::Backend>,
-{
-    Group::create_or_update()
-        .path(&event.path)
-        .defaults(|d| {
-            d.times_seen(F(groups::times_seen) + 1)
-                .lines_added(F(groups::lines_added) + event.added)
-                .lines_removed(F(groups::lines_removed) + event.removed)
-                .last_seen(event.time)
-                .last_event(details(event))
-        })
-        .on_insert(|d| d.first_seen(event.time))
-        .execute(db)?;
-    let group = Group::get_from_cache(db, groups::path, &event.path)?;
-    Ok(Seen { stale: group.last_seen != event.time, times: group.times_seen, path: group.into_inner().path })
-}
-
 fn details(event: &Event) -> GzippedDict {
     let pairs = [("time", event.time), ("added", event.added), ("removed", event.removed)];
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect()
 }
 
-fn busiest(mut seen: Vec<Seen>) -> Vec<(String, i32)> {
-    seen.sort_by(|a, b| a.path.cmp(&b.path).then(b.times.cmp(&a.times)));
-    seen.dedup_by(|later, first| later.path == first.path);
-    seen.sort_by_key(|seen| std::cmp::Reverse(seen.times));
-    seen.into_iter().take(10).map(|seen| (seen.path, seen.times)).collect()
+fn busiest(shares: Vec<Share>) -> Vec<(String, i32)> {
+    let mut times: Vec<_> = shares.into_iter().flat_map(|share| share.times).collect();
+    times.sort_by(|(path, times), (other_path, other)| other.cmp(times).then_with(|| path.cmp(other_path)));
+    times.truncate(10);
+    times
 }
 
 fn progress(events: usize) -> ProgressBar {

@@ -3,7 +3,7 @@ use super::{Executor, Scope};
 use crate::cache::codec::{CacheSpec, Texts};
 use crate::cache::read::{self, Pointed, Probe};
 use crate::error::Result;
-use crate::field::{KeySql, KeyTexts, LookupKind};
+use crate::field::{KeyTexts, LookupKind};
 use crate::model::ModelSql;
 use crate::statement::{Assignments, Purpose, Statement};
 
@@ -11,7 +11,7 @@ use crate::statement::{Assignments, Purpose, Statement};
 pub(crate) async fn get<M, K, S>(db: &mut S, key: &K::Key, texts: &Texts, kind: LookupKind) -> Result<Option<M>>
 where
     M: ModelSql<S::Backend>,
-    K: KeySql<S::Backend, Model = M> + KeyTexts,
+    K: KeyTexts<Model = M>,
     S: Executor,
 {
     let Some(spec) = M::cache().filter(|_| db.scope() == Scope::Autocommit) else {
@@ -32,7 +32,7 @@ async fn by_primary_key<M, K, S>(
 ) -> Result<Option<M>>
 where
     M: ModelSql<S::Backend>,
-    K: KeySql<S::Backend, Model = M> + KeyTexts,
+    K: KeyTexts<Model = M>,
     S: Executor,
 {
     match read::row(db, spec, entry).await {
@@ -56,7 +56,7 @@ async fn by_unique_field<M, K, S>(
 ) -> Result<Option<M>>
 where
     M: ModelSql<S::Backend>,
-    K: KeySql<S::Backend, Model = M> + KeyTexts,
+    K: KeyTexts<Model = M>,
     S: Executor,
 {
     // A pointer is only a hint: the row itself must carry the value asked for.
@@ -75,11 +75,11 @@ where
 async fn from_database<M, K, S>(db: &mut S, key: &K::Key) -> Result<Option<M>>
 where
     M: ModelSql<S::Backend>,
-    K: KeySql<S::Backend, Model = M>,
+    K: KeyTexts<Model = M>,
     S: Executor,
 {
-    let mut pairs = Assignments::new::<M>(Purpose::Update);
-    K::visit(key, &mut pairs);
+    let (patch, mut pairs) = (K::patch(key), Assignments::new::<M>(Purpose::Update));
+    M::visit(&patch, &mut pairs)?;
     Ok(db.rows(select::<M, S>(pairs)).await?.pop())
 }
 

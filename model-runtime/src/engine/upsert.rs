@@ -4,7 +4,7 @@ use super::{Executor, Scope, begin, commit, read, rollback};
 use crate::cache::write;
 use crate::error::{Error, Result};
 use crate::field::KeyCols;
-use crate::model::ModelSql;
+use crate::model::{ModelSql, SentryModel};
 use crate::operation::CreateOrUpdate;
 use crate::statement::{Assignments, Guarded, Purpose, Statement};
 use crate::tracked::Tracked;
@@ -142,6 +142,7 @@ where
         // Nothing to write: it is a get-or-create, which counts what it finds.
         return Ok(db.rows::<M>(read::select::<M, S>(wheres)).await?.len());
     }
+    let one_row = names_one_row::<M>(wheres.mask());
     let shape = sets.shape() ^ wheres.shape().rotate_left(1) ^ Verb::Upsert as u64;
     let guards = sets.guards;
     let statement = Statement::new()
@@ -159,8 +160,18 @@ where
     for row in &rows {
         write::touch::<M, S>(db, row).await;
     }
-    refuse_partly::<M, S>(db, lookup, &guards, &rows).await?;
+    // The one row that could be refused was written.
+    if !(one_row && rows.len() == 1) {
+        refuse_partly::<M, S>(db, lookup, &guards, &rows).await?;
+    }
     Ok(rows.len())
+}
+
+/// Whether a lookup by the fields of `mask` holds a unique key: the primary key, or one that is cached.
+fn names_one_row<M: SentryModel>(mask: u64) -> bool {
+    let cached = M::cache().map_or(&[][..], |spec| spec.lookups);
+    let mut unique = cached.iter().map(|lookup| lookup.mask).chain([M::Pk::MASK]);
+    unique.any(|key| mask & key == key)
 }
 
 /// A bound that refuses some rows refuses the statement: the caller rolls back.
@@ -169,18 +180,30 @@ where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
+    if guards.is_empty() || !refuses::<M, S>(db, lookup, guards, updated).await? {
+        return Ok(());
+    }
+    // Which of them?
     for guard in guards {
-        let mut pairs = Assignments::new::<M>(Purpose::Update);
-        M::visit(lookup, &mut pairs)?;
-        let statement = read::select::<M, S>(pairs).sql(" AND NOT (").fragment(guard.fragment()).sql(")");
-        let refused: Vec<M> = db.rows(statement).await.map_err(|error| overflow(error, guards))?;
-        // An updated row may stand at the limit by now, and would be refused the next time only.
-        let is_new = |row: &M| !updated.iter().any(|done| row.dirty(done) & M::Pk::MASK == 0);
-        if refused.iter().any(is_new) {
+        if refuses::<M, S>(db, lookup, std::slice::from_ref(guard), updated).await? {
             return Err(guard.refused());
         }
     }
-    Ok(())
+    guards.first().map_or(Ok(()), |guard| Err(guard.refused()))
+}
+
+/// Whether a matching row that was not updated does not meet one of the guards.
+async fn refuses<M, S>(db: &mut S, lookup: &M::Patch, guards: &[Guarded<'_>], updated: &[M]) -> Result<bool>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let mut pairs = Assignments::new::<M>(Purpose::Update);
+    M::visit(lookup, &mut pairs)?;
+    let statement = read::select::<M, S>(pairs).refused_by(guards);
+    let refused: Vec<M> = db.rows(statement).await.map_err(|error| overflow(error, guards))?;
+    // An updated row may stand at the limit by now, and would be refused the next time only.
+    Ok(refused.iter().any(|row| !updated.iter().any(|done| row.dirty(done) & M::Pk::MASK == 0)))
 }
 
 fn check_lookup<M, S>(lookup: &M::Patch, call: &str) -> Result<()>

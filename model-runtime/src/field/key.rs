@@ -1,8 +1,7 @@
 //! Lookup keys: which columns a cached lookup goes by, and the values it takes.
-use super::{FieldOf, Storable, ToField};
+use super::{Assign, FieldOf, ToField};
 use crate::cache::key::KeyText;
 use crate::model::SentryModel;
-use crate::statement::{Assignments, Dialect};
 use std::marker::PhantomData;
 
 /// Whether a lookup goes by the primary key or by a unique field.
@@ -46,12 +45,8 @@ pub trait KeyCols: 'static {
 
     /// The key of a row.
     fn of(row: &Self::Model) -> Self::Key;
-}
-
-/// The per-backend half of a key: its values bound to its columns.
-pub trait KeySql<DB: Dialect>: KeyCols {
-    /// Adds one equality per column.
-    fn visit<'b>(key: &'b Self::Key, out: &mut Assignments<'b, DB>);
+    /// The key as assignments, which the model knows how to bind on every backend.
+    fn patch(key: &Self::Key) -> <Self::Model as SentryModel>::Patch;
 }
 
 /// A key that has a text, as cache keys need it.
@@ -86,13 +81,11 @@ macro_rules! keys { ($(($($C:ident $i:tt),+))*) => { $(
         fn of(row: &M) -> Self::Key {
             ($($C::get(row).clone(),)+)
         }
-    }
-    impl<DB: Dialect, M: SentryModel, $($C: FieldOf<M>),+> KeySql<DB> for ($(Col<M, $C>,)+)
-    where
-        $($C::Value: Storable<$C, DB>),+
-    {
-        fn visit<'b>(key: &'b Self::Key, out: &mut Assignments<'b, DB>) {
-            $(out.value::<$C, _>($C::INDEX, &key.$i);)+
+
+        fn patch(key: &Self::Key) -> M::Patch {
+            let mut patch = M::Patch::default();
+            $(*$C::slot(&mut patch) = Some(Assign::Value(key.$i.clone()));)+
+            patch
         }
     }
     impl<M: SentryModel, $($C: FieldOf<M>),+> KeyTexts for ($(Col<M, $C>,)+)

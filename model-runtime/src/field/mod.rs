@@ -10,7 +10,7 @@ mod timestamp;
 pub use assign::{AsExpression, AsValue, Assign, BoundedInput, Input, ToField};
 pub use bounded::BoundedInteger;
 pub use gzipped_dict::GzippedDict;
-pub use key::{CacheKey, Col, KeyCols, KeyFor, KeySql, KeyTexts, LookupKind};
+pub use key::{CacheKey, Col, KeyCols, KeyFor, KeyTexts, LookupKind};
 pub use storable::Storable;
 pub use timestamp::Timestamp;
 
@@ -18,6 +18,7 @@ pub(crate) use assign::bounded;
 pub use number::Number;
 pub(crate) use number::{from_integer, from_number, integer_range, to_number};
 
+use crate::model::SentryModel;
 use diesel::Column;
 
 /// A column that is a field of the model `M`; implemented once per field by the derive.
@@ -39,6 +40,13 @@ pub trait FieldOf<M>: Column + Send + 'static {
 
     /// The field's value in `row`.
     fn get(row: &M) -> &Self::Value;
+
+    /// The field's place in a patch.
+    #[doc(hidden)]
+    fn slot(patch: &mut M::Patch) -> &mut Option<Assign<M, Self>>
+    where
+        M: SentryModel,
+        Self: Sized;
 
     /// What an expression starts from where there is no row yet: `#[default(…)]`, else zero for
     /// numbers, else nothing.

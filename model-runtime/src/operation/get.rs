@@ -1,7 +1,7 @@
 use super::Operation;
 use crate::engine::{Executor, get};
 use crate::error::{Error, Result};
-use crate::field::{KeyCols, KeySql, KeyTexts, LookupKind};
+use crate::field::{KeyCols, KeyTexts, LookupKind};
 use crate::model::ModelSql;
 use crate::tracked::Tracked;
 use std::marker::PhantomData;
@@ -23,7 +23,7 @@ impl<M, K: KeyCols> Get<M, K> {
 impl<M, K, S> Operation<S> for Get<M, K>
 where
     M: ModelSql<S::Backend>,
-    K: KeySql<S::Backend, Model = M> + KeyTexts,
+    K: KeyTexts<Model = M>,
     S: Executor,
 {
     type Output = Tracked<M>;

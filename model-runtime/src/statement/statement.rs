@@ -78,6 +78,14 @@ impl<'q, DB: Dialect> Statement<'q, DB> {
         self
     }
 
+    /// ` AND NOT (guard AND guard)`.
+    pub(crate) fn refused_by<'g: 'q>(mut self, guards: &'g [Guarded<'g>]) -> Self {
+        for (i, guard) in guards.iter().enumerate() {
+            self = self.sql(if i == 0 { " AND NOT (" } else { " AND " }).fragment(guard.fragment());
+        }
+        self.sql(if guards.is_empty() { "" } else { ")" })
+    }
+
     /// `(a, b) VALUES (…, …)`, or `DEFAULT VALUES`.
     pub(crate) fn values(mut self, pairs: Vec<Pair<'q, DB>>) -> Self {
         if pairs.is_empty() {
