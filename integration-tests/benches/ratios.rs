@@ -1,0 +1,235 @@
+//! What the model layer costs beside the same work written by hand.
+//!
+//! `integration-tests/run -- cargo bench -p integration-tests [-- NAME]`
+//!
+//! Each pair runs in turns, batch by batch, so that whatever else the machine does falls on both; what is
+//! printed is the median ratio, with the quartiles around it.
+#![allow(missing_docs, reason = "a benchmark")]
+use diesel::prelude::*;
+use integration_tests::models::{Organization, Project, SCHEMA, organizations, projects};
+use integration_tests::{databases, stores};
+use model_runtime::prelude::*;
+use model_runtime::store::RedisStore;
+use redis::{Commands, IntoConnectionInfo};
+use serde::{Deserialize, Serialize};
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const BATCH: Duration = Duration::from_millis(8);
+const ROUNDS: usize = 151;
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn main() {
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    // The bars are the design's; it has none for updates on SQLite, where the statement is all there is.
+    let benches: [(&str, Option<f64>, fn() -> Ratio); 8] = [
+        ("pk hit / GET + decode", Some(1.10), pk_hit),
+        ("unique hit / GET + decode", Some(1.35), unique_hit),
+        ("Tracked load, SQLite / plain load", Some(1.03), tracked_load_sqlite),
+        ("Tracked load, PostgreSQL / plain load", Some(1.03), tracked_load_postgres),
+        ("uncached update, SQLite / diesel::update", None, update_sqlite),
+        ("uncached update, PostgreSQL / diesel::update", Some(1.00), update_postgres),
+        ("cached update, SQLite / update + DEL", None, cached_update_sqlite),
+        ("cached update, PostgreSQL / update + DEL", Some(1.35), cached_update_postgres),
+    ];
+    println!("{:<46}{:>8}{:>8}{:>18}", "ours / by hand", "ratio", "bar", "quartiles");
+    for (name, bar, bench) in benches.into_iter().filter(|(name, ..)| name.contains(&wanted)) {
+        let Ratio { median, low, high } = bench();
+        let bar = bar.map_or_else(|| "-".to_owned(), |bar| format!("{bar:.2}x"));
+        println!("{name:<46}{median:>7.2}x{bar:>8}{:>18}", format!("{low:.2}x..{high:.2}x"));
+    }
+}
+
+struct Ratio {
+    median: f64,
+    low: f64,
+    high: f64,
+}
+
+/// Runs both in turns.
+fn ratio(mut ours: impl FnMut(), mut by_hand: impl FnMut()) -> Ratio {
+    let count = batch_size(&mut by_hand).min(batch_size(&mut ours));
+    let mut ratios: Vec<f64> = (0..ROUNDS)
+        .map(|round| match round % 2 {
+            0 => time(count, &mut ours) / time(count, &mut by_hand),
+            _ => {
+                let by_hand = time(count, &mut by_hand);
+                time(count, &mut ours) / by_hand
+            }
+        })
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    Ratio { median: ratios[ROUNDS / 2], low: ratios[ROUNDS / 4], high: ratios[ROUNDS * 3 / 4] }
+}
+
+fn batch_size(work: &mut impl FnMut()) -> u32 {
+    let (mut count, started) = (0, Instant::now());
+    while started.elapsed() < BATCH * 8 {
+        work();
+        count += 1;
+    }
+    (count / 8).max(1)
+}
+
+fn time(count: u32, work: &mut impl FnMut()) -> f64 {
+    let started = Instant::now();
+    for _ in 0..count {
+        work();
+    }
+    started.elapsed().as_secs_f64()
+}
+
+/// A row as hand-written code would cache it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Plain {
+    id: i32,
+    organization_id: i32,
+    slug: String,
+    name: String,
+    events: i32,
+    data: GzippedDict,
+    date_added: chrono::NaiveDateTime,
+    date_updated: chrono::NaiveDateTime,
+}
+
+fn connect(url: &str) -> redis::Connection {
+    let info = url.into_connection_info().unwrap();
+    let tcp = info.tcp_settings().clone().set_nodelay(true);
+    redis::Client::open(info.set_tcp_settings(tcp)).unwrap().get_connection().unwrap()
+}
+
+fn cache_at(url: &str) -> Cache {
+    Cache::builder().store(Arc::new(RedisStore::new(url, PATIENCE, PATIENCE).unwrap())).build().unwrap()
+}
+
+fn create<C>(db: &mut Session<'_, C>) -> Tracked<Project>
+where
+    C: diesel::connection::LoadConnection,
+    C::Backend: model_runtime::Dialect,
+    Project: model_runtime::ModelSql<C::Backend>,
+{
+    let data = [("user".to_owned(), "jane".into()), ("retries".to_owned(), 3.into())].into_iter().collect::<GzippedDict>();
+    Project::create().organization_id(1).slug("pump").name("Pump station").data(data).execute(db).unwrap()
+}
+
+/// Hits by ours against GET + decode of the same row.
+fn hit(mut ours: impl FnMut(&mut Session<'_, SqliteConnection>, i32)) -> Ratio {
+    let (place, url) = (databases::sqlite(SCHEMA), stores::redis_url());
+    let (cache, mut conn, mut redis) = (cache_at(&url), place.connect(), connect(&url));
+    let mut db = Session::new(&mut conn, &cache);
+    let p = create(&mut db).into_inner();
+    let plain = Plain {
+        id: p.id,
+        organization_id: p.organization_id,
+        slug: p.slug.clone(),
+        name: p.name.clone(),
+        events: p.events,
+        data: p.data.clone(),
+        date_added: p.date_added,
+        date_updated: p.date_updated,
+    };
+    let key = format!("plain:{}", p.id);
+    redis.set::<_, _, ()>(&key, rmp_serde::to_vec(&plain).unwrap()).unwrap();
+    ours(&mut db, p.id);
+    ours(&mut db, p.id);
+    let by_hand = || {
+        let bytes: Vec<u8> = redis.get(&key).unwrap();
+        black_box(rmp_serde::from_slice::<Plain>(&bytes).unwrap());
+    };
+    let ratio = ratio(|| ours(&mut db, p.id), by_hand);
+    let stats = cache.stats();
+    assert!(stats.hits > 100 && stats.misses <= 2, "only hits are measured: {stats:?}");
+    ratio
+}
+
+fn pk_hit() -> Ratio {
+    hit(|db, id| {
+        black_box(Project::get_from_cache(db, projects::id, id).unwrap());
+    })
+}
+
+fn unique_hit() -> Ratio {
+    hit(|db, _| {
+        black_box(Project::get_from_cache(db, projects::slug, "pump").unwrap());
+    })
+}
+
+macro_rules! tracked_load {
+    ($name:ident, $database:ident) => {
+        fn $name() -> Ratio {
+            let place = databases::$database(SCHEMA);
+            let (mut one, mut other) = (place.connect(), place.connect());
+            {
+                let cache = Cache::memory();
+                let mut db = Session::new(&mut one, &cache);
+                db.transaction(|db| {
+                    for n in 0..500 {
+                        let (slug, name) = (format!("pump-{n}"), format!("Pump {n}"));
+                        Project::create().organization_id(n).slug(slug).name(name).execute(db)?;
+                    }
+                    Ok::<_, Error>(())
+                })
+                .unwrap();
+            }
+            ratio(
+                || {
+                    let query = projects::table.select(Tracked::<Project>::as_select());
+                    black_box(query.load(&mut one).unwrap());
+                },
+                || {
+                    black_box(projects::table.select(Project::as_select()).load(&mut other).unwrap());
+                },
+            )
+        }
+    };
+}
+tracked_load!(tracked_load_sqlite, sqlite);
+tracked_load!(tracked_load_postgres, postgres);
+
+macro_rules! update {
+    ($name:ident, $database:ident) => {
+        fn $name() -> Ratio {
+            let (place, cache) = (databases::$database(SCHEMA), Cache::memory());
+            let (mut one, mut other) = (place.connect(), place.connect());
+            let mut db = Session::new(&mut one, &cache);
+            let mut ours = Organization::create().name("A").execute(&mut db).unwrap();
+            let by_hand = Organization::create().name("B").execute(&mut db).unwrap().id;
+            ratio(
+                || assert!(ours.update().name("Water").execute(&mut db).unwrap()),
+                || {
+                    let update = diesel::update(organizations::table.find(by_hand));
+                    let rows = update.set(organizations::name.eq("Water")).execute(&mut other).unwrap();
+                    assert_eq!(rows, 1);
+                },
+            )
+        }
+    };
+}
+update!(update_sqlite, sqlite);
+update!(update_postgres, postgres);
+
+macro_rules! cached_update {
+    ($name:ident, $database:ident) => {
+        fn $name() -> Ratio {
+            let (place, url) = (databases::$database(SCHEMA), stores::redis_url());
+            let (cache, mut redis) = (cache_at(&url), connect(&url));
+            let (mut one, mut other) = (place.connect(), place.connect());
+            let mut db = Session::new(&mut one, &cache);
+            let mut ours = create(&mut db);
+            let by_hand = Project::create().organization_id(2).slug("b").name("B").execute(&mut db).unwrap().id;
+            ratio(
+                || assert!(ours.update().name("Water").execute(&mut db).unwrap()),
+                || {
+                    let now = chrono::Utc::now().naive_utc();
+                    let changes = (projects::name.eq("Water"), projects::date_updated.eq(now));
+                    let update = diesel::update(projects::table.find(by_hand));
+                    assert_eq!(update.set(changes).execute(&mut other).unwrap(), 1);
+                    redis.del::<_, ()>("plain:1").unwrap();
+                },
+            )
+        }
+    };
+}
+cached_update!(cached_update_sqlite, sqlite);
+cached_update!(cached_update_postgres, postgres);
