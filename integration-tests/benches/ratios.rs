@@ -16,6 +16,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// What is measured, its bar in the design, and how.
+type Bench = (&'static str, Option<f64>, fn() -> Ratio);
+
 const BATCH: Duration = Duration::from_millis(8);
 const ROUNDS: usize = 151;
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -23,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn main() {
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     // The bars are the design's; it has none for updates on SQLite, where the statement is all there is.
-    let benches: [(&str, Option<f64>, fn() -> Ratio); 8] = [
+    let benches: [Bench; 8] = [
         ("pk hit / GET + decode", Some(1.10), pk_hit),
         ("unique hit / GET + decode", Some(1.35), unique_hit),
         ("Tracked load, SQLite / plain load", Some(1.03), tracked_load_sqlite),
@@ -109,7 +112,9 @@ where
     C::Backend: model_runtime::Dialect,
     Project: model_runtime::ModelSql<C::Backend>,
 {
-    let data = [("user".to_owned(), "jane".into()), ("retries".to_owned(), 3.into())].into_iter().collect::<GzippedDict>();
+    let data = [("user".to_owned(), "jane".into()), ("retries".to_owned(), 3.into())]
+        .into_iter()
+        .collect::<GzippedDict>();
     Project::create().organization_id(1).slug("pump").name("Pump station").data(data).execute(db).unwrap()
 }
 
@@ -217,7 +222,8 @@ macro_rules! cached_update {
             let (mut one, mut other) = (place.connect(), place.connect());
             let mut db = Session::new(&mut one, &cache);
             let mut ours = create(&mut db);
-            let by_hand = Project::create().organization_id(2).slug("b").name("B").execute(&mut db).unwrap().id;
+            let by_hand =
+                Project::create().organization_id(2).slug("b").name("B").execute(&mut db).unwrap().id;
             ratio(
                 || assert!(ours.update().name("Water").execute(&mut db).unwrap()),
                 || {

@@ -9,6 +9,7 @@ pub struct Statements(Arc<Mutex<Vec<String>>>);
 
 impl Statements {
     /// Those since the last call.
+    #[allow(clippy::must_use_candidate, reason = "called to forget as well")]
     pub fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().unwrap())
     }

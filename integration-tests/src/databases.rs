@@ -11,7 +11,9 @@ pub struct Schema(pub &'static [&'static str]);
 
 impl Schema {
     fn sql(self, words: [(&str, &str); 4]) -> String {
-        let spell = |statement: &str| words.iter().fold(statement.to_owned(), |sql, (word, is)| sql.replace(word, is));
+        let spell = |statement: &str| {
+            words.iter().fold(statement.to_owned(), |sql, (word, is)| sql.replace(word, is))
+        };
         self.0.iter().map(|statement| spell(statement) + ";\n").collect()
     }
 }
@@ -51,7 +53,10 @@ impl Sqlite {
     pub fn connect(&self) -> SqliteConnection {
         let path = self.0.path().join("test.db");
         let mut conn = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
-        conn.batch_execute("PRAGMA busy_timeout = 60000; PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF").unwrap();
+        conn.batch_execute(
+            "PRAGMA busy_timeout = 60000; PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF",
+        )
+        .unwrap();
         conn
     }
 }

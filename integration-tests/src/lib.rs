@@ -1,7 +1,6 @@
 //! What the behaviour tests share: real databases, real stores, and ways to count and to interleave.
 //!
 //! Tests run by themselves in any order and in parallel: each has a schema, a key space and servers of its own.
-#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a harness stops at the first surprise")]
 #![allow(clippy::missing_panics_doc, reason = "every function here panics where a test must stop")]
 
 pub mod count;

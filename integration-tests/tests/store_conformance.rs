@@ -162,7 +162,8 @@ fn a_pointer_is_followed_in_one_step(store: &dyn Store) {
 }
 
 fn a_batch_is_answered_in_order(store: &dyn Store) {
-    let answer = store.call(&[place("h", A), Command::Get { key: "h".into() }, release("h", A), release("h", A)]);
+    let answer =
+        store.call(&[place("h", A), Command::Get { key: "h".into() }, release("h", A), release("h", A)]);
     let replies = answer.unwrap().replies;
     assert!(matches!(
         &replies[..],
@@ -190,7 +191,8 @@ fn redis_conforms() {
 #[test]
 fn redis_conforms_after_it_has_forgotten_its_scripts() {
     let url = stores::redis_url();
-    let store = model_runtime::store::RedisStore::new(&url, Duration::from_secs(20), Duration::from_secs(20)).unwrap();
+    let store = model_runtime::store::RedisStore::new(&url, Duration::from_secs(20), Duration::from_secs(20))
+        .unwrap();
     done(&store, place("k", A));
     let mut conn = redis::Client::open(url.as_str()).unwrap().get_connection().unwrap();
     redis::cmd("SCRIPT").arg("FLUSH").exec(&mut conn).unwrap();
@@ -248,9 +250,16 @@ impl Store for Defective {
                 if get(&*self.0, key).is_some_and(|entry| entry.starts_with(b"V")) =>
             {
                 // Answers as a release does, and leaves the value.
-                Command::Swap { key: key.clone(), expect: b"V".into(), new: get(&*self.0, key).unwrap(), ttl_ms: LONG }
+                Command::Swap {
+                    key: key.clone(),
+                    expect: b"V".into(),
+                    new: get(&*self.0, key).unwrap(),
+                    ttl_ms: LONG,
+                }
             }
-            (Defect::FillsWithoutALease, Command::Swap { key, new, ttl_ms, expect }) if expect.starts_with(b"L") => {
+            (Defect::FillsWithoutALease, Command::Swap { key, new, ttl_ms, expect })
+                if expect.starts_with(b"L") =>
+            {
                 let expect = get(&*self.0, key).unwrap_or_default();
                 Command::Swap { key: key.clone(), expect, new: new.clone(), ttl_ms: *ttl_ms }
             }

@@ -3,6 +3,7 @@
 //! One call runs through five rooms: `attr` reads what the user wrote, `lower` gives it a meaning (`ir`),
 //! `check` refuses meanings that are not allowed, and `expand` writes the code. `derive` shows the whole way
 //! on one screen.
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod attr;
 mod check;
 mod ctxt;

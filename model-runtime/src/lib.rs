@@ -1,5 +1,6 @@
 //! Change tracking, one-statement updates, enforced bounds and a coherent row cache for Diesel models.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod cache;
 mod clock;
@@ -29,12 +30,12 @@ pub use field::{
     AsExpression, AsValue, Assign, BoundedInput, BoundedInteger, CacheKey, Col, FieldOf, GzippedDict, Input,
     KeyCols, KeyFor, KeyTexts, LookupKind, Storable, Timestamp, ToField,
 };
+pub use model::{ModelSql, SentryModel};
 /// Derives the [`trait@SentryModel`] trait.
 pub use model_derive::SentryModel;
-pub use model::{ModelSql, SentryModel};
 pub use operation::{
-    Create, CreateOrUpdate, Defaults, Delete, Get, GetOrCreate, HasDefaults, HasOnInsert, HasPatch, Operation,
-    Save, Update, Upsert,
+    Create, CreateOrUpdate, Defaults, Delete, Get, GetOrCreate, HasDefaults, HasOnInsert, HasPatch,
+    Operation, Save, Update, Upsert,
 };
 #[cfg(feature = "async")]
 pub use session::{AsyncCallback, AsyncSession};

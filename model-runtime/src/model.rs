@@ -50,6 +50,7 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     fn builder<Op>(op: Op) -> Self::Builder<Op>;
     /// A copy, field by field.
     #[doc(hidden)]
+    #[must_use]
     fn snapshot(&self) -> Self;
     /// Bit *i* is set where field *i* differs.
     #[doc(hidden)]
@@ -73,6 +74,7 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     fn defaults(_patch: &mut Self::Patch) {}
     /// The `#[bounded(auto)]` fields that hold 0: the database assigns them.
     #[doc(hidden)]
+    #[must_use]
     fn vacant(&self) -> u64 {
         0
     }
@@ -80,6 +82,7 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     #[doc(hidden)]
     fn number(&self, column: &str) -> Option<Number>;
     #[doc(hidden)]
+    #[must_use]
     fn cache() -> Option<&'static CacheSpec<Self>> {
         None
     }
@@ -90,6 +93,7 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
 
     /// A short text for logs, `<Project: id=1, slug="pump">`: the primary key and the fields of
     /// `#[sane_repr(…)]`.
+    #[must_use]
     fn repr(&self) -> String {
         Repr::of(self)
     }
@@ -99,6 +103,7 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     /// Columns that are not set take `#[default(…)]`, else the database's default.
     ///
     /// SQL: `INSERT … RETURNING` (1 statement). Cache: nothing; a row that did not exist has no entry.
+    #[must_use]
     fn create() -> Self::Builder<Create<Self>> {
         Self::builder(Create::new())
     }
@@ -109,6 +114,7 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     ///
     /// SQL: `UPDATE … RETURNING`, and if no row matched `INSERT … RETURNING` in a savepoint, in one
     /// transaction. Cache: one intent and one release per updated row, two round trips in all.
+    #[must_use]
     fn create_or_update() -> Self::Builder<Upsert<Self>> {
         Self::builder(Upsert::new())
     }
@@ -117,6 +123,7 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     /// was created.
     ///
     /// SQL: `SELECT`, and if no row matched `INSERT … RETURNING` in a savepoint. Cache: nothing.
+    #[must_use]
     fn get_or_create() -> Self::Builder<GetOrCreate<Self>> {
         Self::builder(GetOrCreate::new())
     }

@@ -190,7 +190,8 @@ impl<M: SentryModel> Tracked<M> {
             }
             return;
         };
-        let known = |history: &History<M>| history.undo.last().is_some_and(|(last, _)| Arc::ptr_eq(last, &node));
+        let known =
+            |history: &History<M>| history.undo.last().is_some_and(|(last, _)| Arc::ptr_eq(last, &node));
         if self.history.as_deref().is_some_and(known) {
             return;
         }
@@ -229,7 +230,10 @@ impl<M: SentryModel> DerefMut for Tracked<M> {
 impl<M: SentryModel + Clone> Clone for Tracked<M> {
     fn clone(&self) -> Self {
         let history = self.history.as_ref().map(|history| {
-            let undo = history.undo.iter().map(|(node, before)| (Arc::clone(node), before.as_ref().map(M::snapshot)));
+            let undo = history
+                .undo
+                .iter()
+                .map(|(node, before)| (Arc::clone(node), before.as_ref().map(M::snapshot)));
             Box::new(History { base: history.base.as_ref().map(M::snapshot), undo: undo.collect() })
         });
         Self { row: self.row.clone(), stored: self.stored, history }

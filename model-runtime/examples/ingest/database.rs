@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How long a writer waits for another one's lock on the file.
-const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 30000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL";
+const SQLITE_SETTINGS: &str =
+    "PRAGMA busy_timeout = 30000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL";
 
 /// A prepared database; [`Target::remove`] takes back what was created on a server.
 pub(crate) enum Target {
@@ -37,7 +38,9 @@ impl Target {
     pub(crate) fn prepare(url: Option<&str>) -> Result<Self, Failure> {
         let target = Self::named(url)?;
         match &target {
-            Self::Sqlite { .. } => create(SqliteConnection::open(&target)?, "INTEGER PRIMARY KEY AUTOINCREMENT")?,
+            Self::Sqlite { .. } => {
+                create(SqliteConnection::open(&target)?, "INTEGER PRIMARY KEY AUTOINCREMENT")?;
+            }
             #[cfg(feature = "postgres")]
             Self::Postgres { url, schema } => {
                 let mut conn = postgres(url)?;
@@ -61,12 +64,17 @@ impl Target {
                     false => Ok(Self::Sqlite { file, _folder: None }),
                 }
             }
-            Some(url) if url.starts_with("postgres:") || url.starts_with("postgresql:") => Self::postgres(url),
-            Some(_) => Err("--database-url: expected `sqlite:FILE` or `postgres://user@host/database`".into()),
+            Some(url) if url.starts_with("postgres:") || url.starts_with("postgresql:") => {
+                Self::postgres(url)
+            }
+            Some(_) => {
+                Err("--database-url: expected `sqlite:FILE` or `postgres://user@host/database`".into())
+            }
         }
     }
 
     #[cfg(feature = "postgres")]
+    #[allow(clippy::unnecessary_wraps, reason = "without the feature it is an error")]
     fn postgres(url: &str) -> Result<Self, Failure> {
         Ok(Self::Postgres { url: url.to_owned(), schema: format!("ingest_{}", std::process::id()) })
     }
@@ -112,8 +120,9 @@ impl Open for SqliteConnection {
         #[cfg_attr(not(feature = "postgres"), allow(irrefutable_let_patterns, reason = "the only target"))]
         let Target::Sqlite { file, .. } = target else { return Err("not a SQLite database".into()) };
         let name = file.display();
-        let mut conn = Self::establish(&file.to_string_lossy())
-            .map_err(|error| format!("cannot open {name}: {error}; name a file in a folder you can write to"))?;
+        let mut conn = Self::establish(&file.to_string_lossy()).map_err(|error| {
+            format!("cannot open {name}: {error}; name a file in a folder you can write to")
+        })?;
         conn.batch_execute(SQLITE_SETTINGS)?;
         Ok(conn)
     }
@@ -126,7 +135,8 @@ impl Open for SqliteConnection {
 #[cfg(feature = "postgres")]
 fn postgres(url: &str) -> Result<PgConnection, Failure> {
     let hint = "is the server running, and does the URL name it?";
-    PgConnection::establish(url).map_err(|error| format!("cannot connect to PostgreSQL: {error}; {hint}").into())
+    PgConnection::establish(url)
+        .map_err(|error| format!("cannot connect to PostgreSQL: {error}; {hint}").into())
 }
 
 #[cfg(feature = "postgres")]

@@ -31,7 +31,9 @@ pub(crate) struct Column<'l> {
 
 impl Column<'_> {
     pub(crate) fn parse<T: FromStr>(&self) -> Result<T, String> {
-        self.text.parse().map_err(|_| format!("expected a whole number as {}, found {:?}", self.name, self.text))
+        self.text
+            .parse()
+            .map_err(|_| format!("expected a whole number as {}, found {:?}", self.name, self.text))
     }
 
     pub(crate) fn text(&self) -> String {

@@ -5,9 +5,9 @@ use model_runtime::Cache;
 /// Prints the table.
 pub(crate) fn print(outcome: &Outcome, cache: &Cache) {
     let stats = cache.stats();
-    let per_second = outcome.events as f64 / outcome.elapsed.as_secs_f64();
+    let per_second = outcome.events as u128 * 1000 / outcome.elapsed.as_millis().max(1);
     println!("{:<24}{:>12}", "events", outcome.events);
-    println!("{:<24}{:>12.0}", "events/s", per_second);
+    println!("{:<24}{:>12}", "events/s", per_second);
     println!("{:<24}{:>12}", "SQL statements", outcome.statements);
     println!("{:<24}{:>12}", "cache hits", stats.hits);
     println!("{:<24}{:>12}", "cache misses", stats.misses);

@@ -25,7 +25,12 @@ pub(crate) struct Outcome {
 }
 
 /// Writes every event with `threads` writers.
-pub(crate) fn ingest(target: &Target, cache: &Cache, events: &[Event], threads: usize) -> Result<Outcome, Failure> {
+pub(crate) fn ingest(
+    target: &Target,
+    cache: &Cache,
+    events: &[Event],
+    threads: usize,
+) -> Result<Outcome, Failure> {
     match target {
         Target::Sqlite { .. } => ingest_on::<SqliteConnection>(target, cache, events, threads),
         #[cfg(feature = "postgres")]
@@ -57,7 +62,10 @@ where
     };
     let shares: Result<Vec<Share>, Failure> = thread::scope(|scope| {
         let writers: Vec<_> = (0..threads).map(|writer| scope.spawn(share(writer))).collect();
-        writers.into_iter().map(|writer| writer.join().unwrap_or_else(|_| Err("a writer panicked".into()))).collect()
+        writers
+            .into_iter()
+            .map(|writer| writer.join().unwrap_or_else(|_| Err("a writer panicked".into())))
+            .collect()
     });
     let (shares, elapsed) = (shares?, started.elapsed());
     progress.finish_and_clear();
@@ -135,7 +143,11 @@ fn progress(events: usize) -> ProgressBar {
 }
 
 /// Compares every group with the oracle, both as the database and as the cache have it.
-pub(crate) fn differences(target: &Target, cache: &Cache, expected: &[Expected]) -> Result<Vec<String>, Failure> {
+pub(crate) fn differences(
+    target: &Target,
+    cache: &Cache,
+    expected: &[Expected],
+) -> Result<Vec<String>, Failure> {
     match target {
         Target::Sqlite { .. } => differences_on::<SqliteConnection>(target, cache, expected),
         #[cfg(feature = "postgres")]
@@ -162,7 +174,8 @@ where
         let stored = db.transaction(|db| Group::get_from_cache(db, groups::path, &wanted.path).optional())?;
         for (place, group) in [("cache", cached), ("database", stored)] {
             if group.as_deref().map(summary).as_ref() != Some(wanted) {
-                found.push(format!("{place}: expected {wanted:?}, found {:?}", group.as_deref().map(summary)));
+                found
+                    .push(format!("{place}: expected {wanted:?}, found {:?}", group.as_deref().map(summary)));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What keeps each generated line short.
-use crate::field::{Assign, BoundedInteger, FieldOf, Number, Timestamp, bounded, to_number};
 use crate::error::name_field;
 use crate::field::Storable;
+use crate::field::{Assign, BoundedInteger, FieldOf, Number, Timestamp, bounded, to_number};
 use crate::model::SentryModel;
 use crate::statement::Dialect;
 use diesel::deserialize;
@@ -62,6 +62,7 @@ pub fn field_number<M, C: FieldOf<M>>(row: &M, column: &str) -> Option<Number> {
 }
 
 /// The name of the column's SQL type, for the fingerprint.
+#[must_use]
 pub fn column_type<M: SentryModel, C: FieldOf<M>>() -> &'static str {
     std::any::type_name::<<C as Expression>::SqlType>()
 }
@@ -78,5 +79,5 @@ where
     DB: Dialect,
     R: Row<'r, DB>,
 {
-    <C::Value as Storable<C, DB>>::read(row, C::INDEX).map_err(|error| name_field(M::NAME, C::FIELD, error))
+    <C::Value as Storable<C, DB>>::read(row, C::INDEX).map_err(|error| name_field(M::NAME, C::FIELD, &*error))
 }

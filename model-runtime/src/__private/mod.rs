@@ -1,7 +1,9 @@
 //! The only path that generated code names. Not a public interface: it changes without notice.
 mod helpers;
 
-pub use helpers::{column_type, copy_if, field_number, fill_default, fill_now, is_dirty, read_field, swap_if, vacant};
+pub use helpers::{
+    column_type, copy_if, field_number, fill_default, fill_now, is_dirty, read_field, swap_if, vacant,
+};
 
 pub use crate::cache::codec::{CacheSpec, CodecError, Decoder, Encoder, Fingerprint, LookupSpec, key_texts};
 pub use crate::error::Error;

@@ -141,7 +141,9 @@ impl CacheBuilder {
 
     fn into_store(self) -> Result<Arc<dyn Store>> {
         match self.place {
-            Place::Nowhere => Err(Error::Cache("no store was chosen: call `memory`, `redis` or `store`".into())),
+            Place::Nowhere => {
+                Err(Error::Cache("no store was chosen: call `memory`, `redis` or `store`".into()))
+            }
             Place::Store(store) => Ok(store),
             #[cfg(feature = "redis")]
             Place::Redis(url) => {

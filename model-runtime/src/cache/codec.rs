@@ -91,13 +91,13 @@ pub struct CacheSpec<M: 'static> {
 }
 
 impl<M: SentryModel> CacheSpec<M> {
-    pub(crate) fn to_bytes(&self, row: &M) -> Result<Vec<u8>, CodecError> {
+    pub(crate) fn encoded(&self, row: &M) -> Result<Vec<u8>, CodecError> {
         let mut out = Encoder::default();
         (self.encode)(row, &mut out)?;
         Ok(out.0)
     }
 
-    pub(crate) fn from_bytes(&self, bytes: &[u8]) -> Result<M, CodecError> {
+    pub(crate) fn decoded(&self, bytes: &[u8]) -> Result<M, CodecError> {
         let mut input = Decoder(bytes);
         let row = (self.decode)(&mut input)?;
         if input.0.is_empty() { Ok(row) } else { Err(CodecError::Trailing(input.0.len())) }

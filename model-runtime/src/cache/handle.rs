@@ -58,7 +58,10 @@ impl Default for Config {
 
 impl std::fmt::Debug for Cache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cache").field("store", &self.0.store).field("config", &self.0.config).finish_non_exhaustive()
+        f.debug_struct("Cache")
+            .field("store", &self.0.store)
+            .field("config", &self.0.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -185,10 +188,11 @@ impl Cache {
     }
 
     fn answered(&self, batch: &[Command], answer: &Answer) {
-        let filled = batch.iter().zip(&answer.replies).filter_map(|(command, reply)| match (command, reply) {
-            (Command::Swap { ttl_ms, .. }, Reply::Done(true)) => Some(*ttl_ms),
-            _ => None,
-        });
+        let filled =
+            batch.iter().zip(&answer.replies).filter_map(|(command, reply)| match (command, reply) {
+                (Command::Swap { ttl_ms, .. }, Reply::Done(true)) => Some(*ttl_ms),
+                _ => None,
+            });
         let mut outage = self.outage();
         filled.for_each(|ttl_ms| outage.filled(ttl_ms));
         if outage.answered() {

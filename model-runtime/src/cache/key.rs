@@ -101,7 +101,9 @@ mod tests {
             let fields = vector["fields"].as_object().unwrap();
             let resolved: Vec<(&str, String)> = fields
                 .iter()
-                .map(|(name, value)| (if name == "pk" { "id" } else { name.as_str() }, value.as_str().unwrap().into()))
+                .map(|(name, value)| {
+                    (if name == "pk" { "id" } else { name.as_str() }, value.as_str().unwrap().into())
+                })
                 .collect();
             assert_eq!(make_key("modelcache", vector["model"].as_str().unwrap(), &resolved), vector["key"]);
         }

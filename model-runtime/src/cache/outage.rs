@@ -73,7 +73,8 @@ impl Outage {
             if self.postponed.len() < MAX_POSTPONED || self.postponed.contains_key(&key) {
                 self.postponed.insert(key, self.postponements);
             } else {
-                self.distrust_until_ms = self.distrust_until_ms.max(now_ms.saturating_add(self.longest_ttl_ms));
+                self.distrust_until_ms =
+                    self.distrust_until_ms.max(now_ms.saturating_add(self.longest_ttl_ms));
             }
         }
     }

@@ -255,7 +255,9 @@ pub enum Sight<'e> {
 pub fn look(found: Option<&[u8]>, epoch: Epoch, fingerprint: u64) -> Sight<'_> {
     let Some(bytes) = found else { return Sight::Vacant };
     match entry::parse(bytes) {
-        Entry::Value { epoch: of, meta, payload, token } if of == epoch && meta.fingerprint == fingerprint => {
+        Entry::Value { epoch: of, meta, payload, token }
+            if of == epoch && meta.fingerprint == fingerprint =>
+        {
             Sight::Hit { meta, payload, token }
         }
         Entry::Value { .. } => Sight::Replace { expect: bytes.iter().take(HEADER).copied().collect() },
@@ -282,6 +284,7 @@ mod tests {
     const A: Token = [1; 16];
     const B: Token = [2; 16];
 
+    #[allow(clippy::unnecessary_wraps, reason = "what every step takes")]
     fn slot(bytes: &[u8], ttl: u64) -> Option<Slot> {
         Some(Slot { bytes: bytes.to_vec(), expires_at: NOW + ttl })
     }
@@ -353,14 +356,24 @@ mod tests {
         }
         let held = held.unwrap();
         assert_eq!((held.bytes.as_slice(), held.expires_at), (&b"W2"[..], NOW + 10_016));
-        assert_eq!(release(Some(held.clone()), [3; 16], NOW), (Some(held.clone()), false), "nobody is listed");
+        assert_eq!(
+            release(Some(held.clone()), [3; 16], NOW),
+            (Some(held.clone()), false),
+            "nobody is listed"
+        );
         let longer = place(Some(held), A, 30_000, NOW);
         assert_eq!((longer.bytes.as_slice(), longer.expires_at), (&b"W2"[..], NOW + 30_000));
     }
 
     #[test]
     fn broken_intents_do_no_harm() {
-        for bytes in [&b"W"[..], b"W0", b"W0short", b"W1aaaaaaaaaaaaaaaaxxxxxxxxxxxxx", b"W1aaaaaaaaaaaaaaaa 123456789012"] {
+        for bytes in [
+            &b"W"[..],
+            b"W0",
+            b"W0short",
+            b"W1aaaaaaaaaaaaaaaaxxxxxxxxxxxxx",
+            b"W1aaaaaaaaaaaaaaaa 123456789012",
+        ] {
             let placed = place(slot(bytes, 60_000), A, 10_000, NOW);
             assert_eq!(release(Some(placed), A, NOW), (None, false), "{bytes:?}");
         }

@@ -40,7 +40,11 @@ pub(crate) enum Pointed<M> {
 }
 
 /// Looks for the row entry `key`: one round trip for a hit, a second one for a lease.
-pub(crate) async fn row<M: SentryModel, S: Executor>(db: &mut S, spec: &'static CacheSpec<M>, key: String) -> Probe<M> {
+pub(crate) async fn row<M: SentryModel, S: Executor>(
+    db: &mut S,
+    spec: &'static CacheSpec<M>,
+    key: String,
+) -> Probe<M> {
     let Ok(Answer { epoch, mut replies }) = db.store(&[Command::Get { key: key.clone() }]).await else {
         return bypass(db);
     };
@@ -131,7 +135,7 @@ async fn claim<M: SentryModel, S: Executor>(
 ) -> Probe<M> {
     let fingerprint = ModelState::fingerprint::<M>();
     let expect = match protocol::look(found, epoch, fingerprint) {
-        Sight::Hit { payload, .. } => match spec.from_bytes(payload) {
+        Sight::Hit { payload, .. } => match spec.decoded(payload) {
             Ok(row) => return Probe::Hit(row),
             Err(error) => {
                 tracing::warn!(model = M::NAME, %error, "an undecodable entry is replaced");
@@ -152,7 +156,11 @@ async fn claim<M: SentryModel, S: Executor>(
     }
 }
 
-async fn lease<M: SentryModel, S: Executor>(db: &mut S, spec: &'static CacheSpec<M>, key: String) -> Probe<M> {
+async fn lease<M: SentryModel, S: Executor>(
+    db: &mut S,
+    spec: &'static CacheSpec<M>,
+    key: String,
+) -> Probe<M> {
     let token = new_token();
     let command = Command::Lease { key: key.clone(), token, ttl_ms: db.cache().config().lease_ms };
     let Ok(Answer { epoch, mut replies }) = db.store(&[command]).await else { return Probe::Bypass };
@@ -161,7 +169,7 @@ async fn lease<M: SentryModel, S: Executor>(db: &mut S, spec: &'static CacheSpec
     match protocol::after_lease(previous.as_deref(), &token, epoch, fingerprint) {
         Sight::Vacant => Probe::Granted(Lease { key, token, epoch, granted: Instant::now() }),
         // Another reader filled it between the look and the lease.
-        Sight::Hit { payload, .. } => spec.from_bytes(payload).map_or(Probe::Bypass, Probe::Hit),
+        Sight::Hit { payload, .. } => spec.decoded(payload).map_or(Probe::Bypass, Probe::Hit),
         Sight::Replace { expect } => take_over(db, key, expect).await,
         Sight::Busy => Probe::Bypass,
     }
@@ -182,7 +190,7 @@ async fn take_over<M: SentryModel, S: Executor>(db: &mut S, key: String, expect:
 
 fn filling<M: SentryModel>(spec: &'static CacheSpec<M>, lease: Lease, row: Option<&M>) -> Command {
     let Lease { key, token, epoch, granted } = lease;
-    let payload = row.and_then(|row| match spec.to_bytes(row) {
+    let payload = row.and_then(|row| match spec.encoded(row) {
         Ok(payload) => Some(payload),
         Err(error) => {
             tracing::warn!(model = M::NAME, %error, limit = MAX_ROW_BYTES, "a row is not cached");

@@ -39,7 +39,12 @@ pub(crate) async fn place<S: Executor>(db: &mut S, keys: Vec<String>) -> Intents
 }
 
 /// Releases the intents of a write whose outcome is known; those of a lost answer stay until they expire.
-pub(crate) async fn release<S: Executor>(db: &mut S, intents: Intents, unpoint: Vec<Command>, outcome: Outcome) {
+pub(crate) async fn release<S: Executor>(
+    db: &mut S,
+    intents: Intents,
+    unpoint: Vec<Command>,
+    outcome: Outcome,
+) {
     let Intents { token, keys, placed } = intents;
     if outcome == Outcome::Unknown {
         if !placed {
@@ -56,7 +61,8 @@ pub(crate) async fn release<S: Executor>(db: &mut S, intents: Intents, unpoint: 
     }
     match db.store(&batch).await {
         Ok(answer) => {
-            let lost = answer.replies.iter().take(keys.len()).filter(|reply| **reply == Reply::Done(true)).count();
+            let lost =
+                answer.replies.iter().take(keys.len()).filter(|reply| **reply == Reply::Done(true)).count();
             db.cache().counters().add(Event::LostIntent, lost as u64);
         }
         // Sent again before the cache is next asked anything.
@@ -86,8 +92,14 @@ where
 }
 
 /// Closes it: `new` is the row as stored, `None` where it is gone.
-pub(crate) async fn close<M, S>(db: &mut S, opened: Opened, base: &M, new: Option<&M>, mask: u64, outcome: Outcome)
-where
+pub(crate) async fn close<M, S>(
+    db: &mut S,
+    opened: Opened,
+    base: &M,
+    new: Option<&M>,
+    mask: u64,
+    outcome: Outcome,
+) where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
@@ -100,7 +112,9 @@ where
         Opened::Placed(intents) => release(db, intents, unpoint, outcome).await,
         Opened::Deferred => {
             db.transaction().unpoint(unpoint);
-            renamed.into_iter().for_each(|key| db.transaction().touch(key));
+            if let Some(key) = renamed {
+                db.transaction().touch(key);
+            }
         }
         Opened::Left => place_and_leave(db, renamed.into_iter().collect()).await,
     }

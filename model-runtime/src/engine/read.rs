@@ -8,7 +8,12 @@ use crate::model::ModelSql;
 use crate::statement::{Assignments, Purpose, Statement};
 
 /// The row with this key, from the cache or the database.
-pub(crate) async fn get<M, K, S>(db: &mut S, key: &K::Key, texts: &Texts, kind: LookupKind) -> Result<Option<M>>
+pub(crate) async fn get<M, K, S>(
+    db: &mut S,
+    key: &K::Key,
+    texts: &Texts,
+    kind: LookupKind,
+) -> Result<Option<M>>
 where
     M: ModelSql<S::Backend>,
     K: KeyTexts<Model = M>,
@@ -84,7 +89,7 @@ where
 }
 
 /// `SELECT … FROM … WHERE a = … AND b = …`.
-pub(super) fn select<'q, M, S>(pairs: Assignments<'q, S::Backend>) -> Statement<'q, S::Backend>
+pub(super) fn select<M, S>(pairs: Assignments<'_, S::Backend>) -> Statement<'_, S::Backend>
 where
     M: ModelSql<S::Backend>,
     S: Executor,

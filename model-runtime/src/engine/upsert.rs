@@ -175,7 +175,12 @@ fn names_one_row<M: SentryModel>(mask: u64) -> bool {
 }
 
 /// A bound that refuses some rows refuses the statement: the caller rolls back.
-async fn refuse_partly<M, S>(db: &mut S, lookup: &M::Patch, guards: &[Guarded<'_>], updated: &[M]) -> Result<()>
+async fn refuse_partly<M, S>(
+    db: &mut S,
+    lookup: &M::Patch,
+    guards: &[Guarded<'_>],
+    updated: &[M],
+) -> Result<()>
 where
     M: ModelSql<S::Backend>,
     S: Executor,

@@ -2,8 +2,8 @@
 use super::{Executor, Scope, begin, commit, rollback};
 use crate::cache::write;
 use crate::error::{Error, Outcome, Result};
-use crate::model::ModelSql;
 use crate::field::KeyCols;
+use crate::model::ModelSql;
 use crate::statement::{Assignments, Guarded, Purpose, Statement};
 use crate::tracked::Tracked;
 
@@ -40,7 +40,10 @@ where
         .values(values.pairs)
         .sql(" RETURNING ")
         .columns::<M>();
-    db.rows(statement).await?.pop().ok_or_else(|| Error::Query(format!("{}: INSERT returned no row", M::NAME)))
+    db.rows(statement)
+        .await?
+        .pop()
+        .ok_or_else(|| Error::Query(format!("{}: INSERT returned no row", M::NAME)))
 }
 
 /// Keeps the shapes of different statements over the same columns apart.
@@ -111,7 +114,11 @@ where
     let mut rows = result.map_err(|error| overflow(error, &guards))?;
     if rows.len() > 1 {
         let count = rows.len();
-        return Err(Error::Query(format!("{}: {count} rows have the primary key of {}", M::NAME, base.repr())));
+        return Err(Error::Query(format!(
+            "{}: {count} rows have the primary key of {}",
+            M::NAME,
+            base.repr()
+        )));
     }
     match rows.pop() {
         Some(row) => Ok(Some((row, mask))),

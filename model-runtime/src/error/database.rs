@@ -5,7 +5,9 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 /// Diesel's error as ours.
 pub(super) fn classify(error: DieselError) -> Error {
     let named = match &error {
-        DieselError::DeserializationError(inner) | DieselError::SerializationError(inner) => field::named(&**inner),
+        DieselError::DeserializationError(inner) | DieselError::SerializationError(inner) => {
+            field::named(&**inner)
+        }
         _ => None,
     };
     named.unwrap_or(Error::Database(error))
@@ -51,6 +53,7 @@ impl Outcome {
 
     // A lost connection shows as `ClosedConnection`, `UnableToSendCommand` or `Unknown`, so that of the
     // others only the kinds that a server names itself are a refusal.
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "not `Copy`: Diesel may add kinds with content")]
     fn of_kind(kind: &DatabaseErrorKind) -> Self {
         match kind {
             DatabaseErrorKind::UniqueViolation

@@ -17,15 +17,17 @@ struct InvalidValue {
 pub(crate) fn name_field(
     model: &'static str,
     field: &'static str,
-    error: Box<dyn StdError + Send + Sync>,
+    error: &(dyn StdError + 'static),
 ) -> Box<dyn StdError + Send + Sync> {
-    Box::new(InvalidValue { model, field, reason: innermost(&*error) })
+    Box::new(InvalidValue { model, field, reason: innermost(error) })
 }
 
 /// The same for an error of a bind.
 pub(crate) fn name_bound_field(model: &'static str, field: &'static str, error: DieselError) -> DieselError {
     match error {
-        DieselError::SerializationError(error) => DieselError::SerializationError(name_field(model, field, error)),
+        DieselError::SerializationError(error) => {
+            DieselError::SerializationError(name_field(model, field, &*error))
+        }
         other => other,
     }
 }

@@ -89,7 +89,12 @@ pub struct OutOfBounds {
 }
 
 impl OutOfBounds {
-    pub(crate) fn new(model: &'static str, field: &'static str, value: Option<i128>, range: (i128, i128)) -> Error {
+    pub(crate) fn error(
+        model: &'static str,
+        field: &'static str,
+        value: Option<i128>,
+        range: (i128, i128),
+    ) -> Error {
         Error::OutOfBounds(Box::new(Self { model, field, value, min: range.0, max: range.1 }))
     }
 }

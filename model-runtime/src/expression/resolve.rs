@@ -11,12 +11,10 @@ pub(crate) fn evaluate(node: &Node, column: &dyn Fn(&str) -> Option<Number>) -> 
         Node::Integer(value) => Ok(Number::Integer(i128::from(*value))),
         Node::Float(value) => Ok(Number::Float(*value)),
         Node::TooBig(_) => Err("a literal does not fit a BIGINT"),
-        Node::Binary(operator, left, right) => {
-            match (evaluate(left, column)?, evaluate(right, column)?) {
-                (Number::Integer(left), Number::Integer(right)) => integers(*operator, left, right),
-                (left, right) => floats(*operator, as_float(left), as_float(right)),
-            }
-        }
+        Node::Binary(operator, left, right) => match (evaluate(left, column)?, evaluate(right, column)?) {
+            (Number::Integer(left), Number::Integer(right)) => integers(*operator, left, right),
+            (left, right) => floats(*operator, as_float(left), as_float(right)),
+        },
     }
 }
 
@@ -66,7 +64,9 @@ mod tests {
     #[test]
     fn truncates_towards_zero_and_refuses_what_has_no_value() {
         let seven = |operator, right| {
-            evaluate(&binary(operator, Node::Column("n"), Node::Integer(right)), &|_| Some(Number::Integer(-7)))
+            evaluate(&binary(operator, Node::Column("n"), Node::Integer(right)), &|_| {
+                Some(Number::Integer(-7))
+            })
         };
         assert_eq!(seven(Operator::Div, 2), Ok(Number::Integer(-3)));
         assert_eq!(seven(Operator::Rem, 2), Ok(Number::Integer(-1)));

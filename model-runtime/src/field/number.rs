@@ -65,6 +65,7 @@ pub(crate) fn to_number<T: 'static>(value: &T) -> Option<Number> {
 }
 
 /// `number` as the field type `T`; `None` where it does not fit.
+#[allow(clippy::cast_precision_loss, reason = "as a database computes with a DOUBLE")]
 pub(crate) fn from_number<T: 'static>(number: Number) -> Option<T> {
     match number {
         Number::Integer(value) => from_integer(value).or_else(|| from_float(value as f64)),
@@ -72,6 +73,7 @@ pub(crate) fn from_number<T: 'static>(number: Number) -> Option<T> {
     }
 }
 
+#[allow(clippy::cast_possible_truncation, reason = "to the nearest REAL, as a database stores it")]
 fn from_float<T: 'static>(value: f64) -> Option<T> {
     let mut out: Option<T> = None;
     let slot = &mut out as &mut dyn Any;

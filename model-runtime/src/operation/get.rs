@@ -31,7 +31,8 @@ where
     async fn run(self, db: &mut S) -> Result<Tracked<M>> {
         let texts = K::texts(&self.key);
         let row = get::<M, K, S>(db, &self.key, &texts, self.kind).await?;
-        row.map(Tracked::stored).ok_or_else(|| Error::DoesNotExist { model: M::NAME, lookup: describe(&texts) })
+        row.map(Tracked::stored)
+            .ok_or_else(|| Error::DoesNotExist { model: M::NAME, lookup: describe(&texts) })
     }
 }
 

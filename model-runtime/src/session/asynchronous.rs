@@ -124,7 +124,10 @@ where
 {
     type Backend = C::Backend;
 
-    async fn rows<M: ModelSql<C::Backend>>(&mut self, statement: Statement<'_, C::Backend>) -> Result<Vec<M>> {
+    async fn rows<M: ModelSql<C::Backend>>(
+        &mut self,
+        statement: Statement<'_, C::Backend>,
+    ) -> Result<Vec<M>> {
         let rows = self.conn.load(statement).await?;
         rows.and_then(|row| ready(M::read(&row).map_err(diesel::result::Error::DeserializationError)))
             .try_collect()

@@ -88,7 +88,10 @@ where
     /// })?;
     /// # Ok(()) }) }
     /// ```
-    pub fn transaction<T, E: From<Error>>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
+    pub fn transaction<T, E: From<Error>>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
         now(engine::begin(self))?;
         match catch_unwind(AssertUnwindSafe(|| work(self))) {
             Ok(Ok(value)) => {

@@ -1,6 +1,6 @@
 //! What a patch or a key turns into: one fragment per column, and the guards of its expressions.
 use super::Dialect;
-use super::statement::Fragment;
+use super::text::Fragment;
 use crate::error::{Error, OutOfBounds, Result, name_bound_field};
 use crate::expression::{Expr, Node, evaluate, start_of};
 use crate::field::{Assign, FieldOf, Number, Storable, from_number, range_of, to_number};
@@ -32,7 +32,7 @@ pub(crate) struct Guarded<'q> {
 
 impl Guarded<'_> {
     pub(crate) fn refused(&self) -> Error {
-        OutOfBounds::new(self.model, self.field, None, self.range)
+        OutOfBounds::error(self.model, self.field, None, self.range)
     }
 
     pub(crate) fn fragment(&self) -> crate::expression::Guard<'_> {
@@ -97,11 +97,16 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
                 self.value::<C, _>(C::INDEX, value);
                 Ok(())
             }
-            Some(Assign::OutOfBounds(value)) => {
-                Err(OutOfBounds::new(self.model, C::FIELD, Some(*value), range_of::<M, C>().unwrap_or((0, 0))))
-            }
+            Some(Assign::OutOfBounds(value)) => Err(OutOfBounds::error(
+                self.model,
+                C::FIELD,
+                Some(*value),
+                range_of::<M, C>().unwrap_or((0, 0)),
+            )),
             Some(Assign::Expr(expr)) => match (expr.0.too_big(), self.purpose) {
-                (Some(_), _) => Err(expr.0.unresolvable(self.model, C::FIELD, "a literal does not fit a BIGINT")),
+                (Some(_), _) => {
+                    Err(expr.0.unresolvable(self.model, C::FIELD, "a literal does not fit a BIGINT"))
+                }
                 (None, Purpose::Insert) => self.resolved::<M, C>(expr),
                 (None, Purpose::Update) => {
                     self.computed::<M, C>(expr);
@@ -135,7 +140,10 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
         self.pairs.push(Pair { index, column: C::NAME, fragment });
     }
 
-    fn computed<M: SentryModel, C: FieldOf<M>>(&mut self, expr: &'q Expr<C::Table, <C as Expression>::SqlType>) {
+    fn computed<M: SentryModel, C: FieldOf<M>>(
+        &mut self,
+        expr: &'q Expr<C::Table, <C as Expression>::SqlType>,
+    ) {
         let node = &expr.0;
         if let (Some((min, max)), true) = (range_of::<M, C>(), node.computes() || C::BOUNDS.is_some()) {
             let range = (min, max);
@@ -164,7 +172,7 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
         let refused = || match number {
             Number::Integer(value) => {
                 let range = range_of::<M, C>().unwrap_or((0, 0));
-                OutOfBounds::new(self.model, C::FIELD, Some(value), range)
+                OutOfBounds::error(self.model, C::FIELD, Some(value), range)
             }
             Number::Float(_) => node.unresolvable(self.model, C::FIELD, "the result does not fit the field"),
         };

@@ -5,10 +5,10 @@
 mod assignments;
 mod dialect;
 mod shapes;
-mod statement;
+mod text;
 
 pub use assignments::Assignments;
 pub(crate) use assignments::{Guarded, Purpose};
 pub use dialect::Dialect;
 pub use shapes::Shapes;
-pub use statement::Statement;
+pub use text::Statement;

@@ -90,18 +90,18 @@ impl MemoryStore {
             Command::Lease { key, token, ttl_ms } => {
                 Reply::Entry(self.change(key, now, |slot| protocol::lease(slot, *token, *ttl_ms, now)))
             }
-            Command::Swap { key, expect, new, ttl_ms } => {
-                Reply::Done(self.change(key, now, |slot| protocol::swap(slot, expect, new.clone(), *ttl_ms, now)))
-            }
+            Command::Swap { key, expect, new, ttl_ms } => Reply::Done(
+                self.change(key, now, |slot| protocol::swap(slot, expect, new.clone(), *ttl_ms, now)),
+            ),
             Command::Point { pointer, target, ttl_ms } => {
                 Reply::Done(self.change(pointer, now, |slot| protocol::point(slot, target, *ttl_ms, now)))
             }
             Command::Unpoint { pointer, target } => {
                 Reply::Done(self.change(pointer, now, |slot| protocol::unpoint(slot, target, now)))
             }
-            Command::Place { key, token, lifetime_ms } => Reply::Done(self.change(key, now, |slot| {
-                (Some(protocol::place(slot, *token, *lifetime_ms, now)), true)
-            })),
+            Command::Place { key, token, lifetime_ms } => Reply::Done(
+                self.change(key, now, |slot| (Some(protocol::place(slot, *token, *lifetime_ms, now)), true)),
+            ),
             Command::Release { key, token } => {
                 Reply::Done(self.change(key, now, |slot| protocol::release(slot, *token, now)))
             }
@@ -112,7 +112,8 @@ impl MemoryStore {
 /// Removes one of a few entries that are not intents, preferring what has expired. Intents are never evicted:
 /// a reader would fill behind the writer's back.
 fn make_room(shard: &mut HashMap<String, Slot>, now: u64) {
-    let candidates = shard.iter().filter(|(_, slot)| slot.bytes.first() != Some(&b'W') || slot.expires_at <= now);
+    let candidates =
+        shard.iter().filter(|(_, slot)| slot.bytes.first() != Some(&b'W') || slot.expires_at <= now);
     let victim = candidates.take(EVICTION_SAMPLE).min_by_key(|(_, slot)| slot.expires_at);
     if let Some(key) = victim.map(|(key, _)| key.clone()) {
         shard.remove(&key);

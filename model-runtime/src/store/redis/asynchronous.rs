@@ -43,10 +43,9 @@ impl Line {
 
     async fn answer(&self, mut link: Link, batch: &[Command]) -> RedisResult<Result<Answer, wire::Unusable>> {
         let result = link.ask(batch).await;
-        match &result {
+        if result.is_err() {
             // Another task may have replaced it already; a connection too many is made then, and no harm done.
-            Err(_) => *self.lock() = None,
-            Ok(_) => {}
+            *self.lock() = None;
         }
         result
     }

@@ -58,17 +58,20 @@ impl RedisStore {
     /// [`Error::Cache`] with the server's address, where it does not answer or is not fit: older than Redis 7,
     /// a cluster, a replica.
     pub fn check(&self) -> Result<()> {
-        self.pool.check().map_err(|error| Error::Cache(self.named(error).0))
+        self.pool.check().map_err(|error| Error::Cache(self.named(&error).0))
     }
 
-    fn named(&self, error: StoreError) -> StoreError {
+    fn named(&self, error: &StoreError) -> StoreError {
         StoreError(format!("Redis at {}: {error}", self.place))
     }
 }
 
 fn connection_info(url: &str) -> Result<ConnectionInfo> {
     let info = url.into_connection_info().map_err(|error| {
-        Error::Cache(format!("expected redis://[user:password@]host[:port][/database] ({})", error.category()))
+        Error::Cache(format!(
+            "expected redis://[user:password@]host[:port][/database] ({})",
+            error.category()
+        ))
     })?;
     let tcp = info.tcp_settings().clone().set_nodelay(true);
     // Two replies less to wait for on each new connection.
@@ -78,11 +81,11 @@ fn connection_info(url: &str) -> Result<ConnectionInfo> {
 
 impl Store for RedisStore {
     fn call(&self, batch: &[Command]) -> Result<Answer, StoreError> {
-        self.pool.call(batch).map_err(|error| self.named(error))
+        self.pool.call(batch).map_err(|error| self.named(&error))
     }
 
     #[cfg(feature = "async")]
     fn call_async<'a>(&'a self, batch: &'a [Command]) -> super::Answering<'a> {
-        Box::pin(async move { self.line.call(batch).await.map_err(|error| self.named(error)) })
+        Box::pin(async move { self.line.call(batch).await.map_err(|error| self.named(&error)) })
     }
 }

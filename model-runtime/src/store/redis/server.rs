@@ -19,16 +19,21 @@ pub(super) fn epoch(values: Vec<Value>) -> Result<Epoch, StoreError> {
     let mut info = String::new();
     for value in values {
         match value {
-            Value::ServerError(error) => return Err(StoreError(format!("Redis refused the handshake: {error:?}"))),
+            Value::ServerError(error) => {
+                return Err(StoreError(format!("Redis refused the handshake: {error:?}")));
+            }
             Value::BulkString(bytes) => info.push_str(&String::from_utf8_lossy(&bytes)),
             _ => {}
         }
     }
-    let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+    let field =
+        |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
     let major = field("redis_version").and_then(|version| version.split('.').next()?.parse::<u32>().ok());
     if major.is_none_or(|major| major < OLDEST_MAJOR) {
         let found = field("redis_version").unwrap_or("unknown");
-        return Err(StoreError(format!("Redis {OLDEST_MAJOR} or later is needed, the server's version is {found}")));
+        return Err(StoreError(format!(
+            "Redis {OLDEST_MAJOR} or later is needed, the server's version is {found}"
+        )));
     }
     if field("redis_mode") == Some("cluster") {
         return Err(StoreError("Redis Cluster is not supported; connect to a standalone server".into()));
@@ -55,7 +60,8 @@ mod tests {
         epoch(vec![Value::BulkString(info.as_bytes().to_vec())])
     }
 
-    const GOOD: &str = "redis_version:7.0.15\r\nredis_mode:standalone\r\nrun_id:a\r\nrole:master\r\nmaster_replid:b\r\n";
+    const GOOD: &str =
+        "redis_version:7.0.15\r\nredis_mode:standalone\r\nrun_id:a\r\nrole:master\r\nmaster_replid:b\r\n";
 
     #[test]
     fn another_run_and_another_history_are_another_epoch() {

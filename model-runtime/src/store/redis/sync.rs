@@ -65,7 +65,9 @@ impl Pool {
         match replies {
             Ok(replies) => Ok(Answer { epoch, replies }),
             Err(wire::Unusable::Failed(error)) => Err(Broken::Failed(error)),
-            Err(wire::Unusable::NoScript) => Err(Broken::Failed(StoreError("Redis forgets its scripts".into()))),
+            Err(wire::Unusable::NoScript) => {
+                Err(Broken::Failed(StoreError("Redis forgets its scripts".into())))
+            }
         }
     }
 
@@ -78,7 +80,8 @@ impl Pool {
         };
         let mut link = connect().map_err(|error| StoreError(error.to_string()))?;
         let questions = server::handshake();
-        let answers = link.send(&questions, questions.len()).map_err(|error| StoreError(error.to_string()))?;
+        let answers =
+            link.send(&questions, questions.len()).map_err(|error| StoreError(error.to_string()))?;
         link.epoch = server::epoch(answers)?;
         Ok(link)
     }

@@ -95,7 +95,9 @@ fn reply(command: &Command, value: Value) -> Result<Reply, Unusable> {
             _ => None,
         },
     };
-    reply.ok_or_else(|| Unusable::Failed(StoreError("Redis: a reply of another kind than the command's".into())))
+    reply.ok_or_else(|| {
+        Unusable::Failed(StoreError("Redis: a reply of another kind than the command's".into()))
+    })
 }
 
 fn refused(error: &RedisError) -> Unusable {
@@ -105,12 +107,11 @@ fn refused(error: &RedisError) -> Unusable {
     }
 }
 
+#[allow(clippy::option_option, reason = "no entry, or a reply that is none")]
 fn entry(value: Value) -> Option<Option<Vec<u8>>> {
     match value {
         Value::Nil => Some(None),
         Value::BulkString(bytes) => Some(Some(bytes)),
-        // The reply to SET … NX GET where nothing stood there, on servers that answer so.
-        Value::Okay => Some(None),
         _ => None,
     }
 }

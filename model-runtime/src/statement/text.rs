@@ -1,6 +1,6 @@
 //! One statement type for everything.
-use super::assignments::{Guarded, Pair};
 use super::Dialect;
+use super::assignments::{Guarded, Pair};
 use crate::model::{ModelSql, SentryModel};
 use diesel::backend::Backend;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
