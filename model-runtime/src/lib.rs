@@ -20,6 +20,15 @@ mod tracked;
 #[doc(hidden)]
 pub mod __private;
 
+/// The examples of the documents, compiled and run.
+#[cfg(all(doctest, feature = "sqlite", feature = "memory", feature = "chrono"))]
+mod documents {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../model-derive/src/manual.md")]
+    struct Manual;
+}
+
 pub use cache::key::KeyText;
 pub use cache::{Cache, CacheBuilder, observe::Stats};
 pub use clock::Clock;

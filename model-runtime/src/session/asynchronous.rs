@@ -26,9 +26,15 @@ type BoxFuture<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest.rs"));
 /// # fn main() {}
-/// use diesel_async::AsyncPgConnection;
+/// use diesel_async::AsyncConnection;
+/// use model_runtime::{Dialect, ModelSql};
 ///
-/// async fn count(conn: &mut AsyncPgConnection, cache: &Cache) -> Result<bool, Error> {
+/// // Works on every backend; with a fixed connection type it needs no bounds.
+/// async fn count<C>(conn: &mut C, cache: &Cache) -> Result<bool, Error>
+/// where
+///     C: AsyncConnection<Backend: Dialect>,
+///     Project: ModelSql<C::Backend>,
+/// {
 ///     let mut db = AsyncSession::new(conn, cache);
 ///     let mut project = Project::get_from_cache(&mut db, projects::slug, "pump").await?;
 ///     project.update().events(F(projects::events) + 1).execute(&mut db).await

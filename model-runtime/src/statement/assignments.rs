@@ -116,7 +116,7 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
         }
     }
 
-    /// Remembers a number that is given beside the expressions, for [`Purpose::Insert`].
+    /// Remembers a number that is given beside the expressions: an INSERT computes them here.
     pub fn given<M: SentryModel, C: FieldOf<M>>(&mut self, slot: &Option<Assign<M, C>>) {
         let number = match slot {
             Some(Assign::Value(value)) => to_number(value),
