@@ -56,6 +56,22 @@ on_every_database! {
         assert_eq!(Counter::create_or_update().a(1).execute(&mut db).unwrap(), CreateOrUpdate::Updated(1));
     }
 
+    fn a_lookup_by_null_finds_null(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        for (maybe, expected) in [(None, 1), (Some(4), 1), (None, 2), (Some(4), 2), (None, 3)] {
+            let done = Counter::create_or_update()
+                .maybe(maybe)
+                .defaults(|d| d.result(F(counters::result) + 1))
+                .execute(&mut db)
+                .unwrap();
+            assert_eq!(matches!(done, CreateOrUpdate::Created(_)), expected == 1, "{maybe:?}");
+            let (found, created) = Counter::get_or_create().maybe(maybe).execute(&mut db).unwrap();
+            assert_eq!((found.result, created), (expected, false));
+        }
+        assert_eq!(counters::table.count().get_result::<i64>(db.connection()).unwrap(), 2);
+    }
+
     fn neither_updated_nor_created_names_the_lookup(conn) {
         let cache = Cache::memory();
         let mut db = Session::new(conn, &cache);

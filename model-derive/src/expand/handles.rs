@@ -22,7 +22,7 @@ fn handle(model: &Model, field: &Field) -> TokenStream {
     let (ident, name, ty, index) = (&model.ident, &field.ident, &field.ty, field.index);
     let (column, text) = (model.column(field), field.name());
     let bounds = field.bounds.as_ref().map(|bounds| bounds::constant(field, bounds));
-    let start = start(field);
+    let (start, is_null) = (start(field), is_null(field));
     quote! {
         #[automatically_derived]
         impl __rt::FieldOf<#ident> for #column {
@@ -36,9 +36,21 @@ fn handle(model: &Model, field: &Field) -> TokenStream {
             fn slot(__patch: &mut __Patch) -> &mut ::core::option::Option<__rt::Assign<#ident, Self>> {
                 &mut __patch.#name
             }
+            #is_null
             #start
         }
     }
+}
+
+// fn is_null(__value: &Self::Value) -> bool { Option::is_none(__value) }
+fn is_null(field: &Field) -> Option<TokenStream> {
+    field.is_option().then(|| {
+        quote! {
+            fn is_null(__value: &Self::Value) -> ::core::primitive::bool {
+                ::core::option::Option::is_none(__value)
+            }
+        }
+    })
 }
 
 // fn start() -> Option<Self::Value> {

@@ -99,6 +99,5 @@ where
         .columns::<M>()
         .sql(" FROM ")
         .table::<M>()
-        .sql(" WHERE ")
-        .pairs(pairs.pairs, " AND ")
+        .matching(pairs.pairs)
 }

@@ -143,16 +143,15 @@ where
         return Ok(db.rows::<M>(read::select::<M, S>(wheres)).await?.len());
     }
     let one_row = names_one_row::<M>(wheres.mask());
-    let shape = sets.shape() ^ wheres.shape().rotate_left(1) ^ Verb::Upsert as u64;
+    let shape = sets.shape() ^ wheres.matching_shape().rotate_left(1) ^ Verb::Upsert as u64;
     let guards = sets.guards;
     let statement = Statement::new()
         .stays_prepared(M::state().shapes.admit(shape))
         .sql("UPDATE ")
         .table::<M>()
         .sql(" SET ")
-        .pairs(sets.pairs, ", ")
-        .sql(" WHERE ")
-        .pairs(wheres.pairs, " AND ")
+        .sets(sets.pairs)
+        .matching(wheres.pairs)
         .guards(&guards)
         .sql(" RETURNING ")
         .columns::<M>();

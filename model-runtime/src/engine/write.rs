@@ -101,9 +101,8 @@ where
         .sql("UPDATE ")
         .table::<M>()
         .sql(" SET ")
-        .pairs(sets.pairs, ", ")
-        .sql(" WHERE ")
-        .pairs(key.pairs, " AND ")
+        .sets(sets.pairs)
+        .matching(key.pairs)
         .guards(&guards)
         .sql(" RETURNING ")
         .columns::<M>();
@@ -179,7 +178,7 @@ where
     let mut key = Assignments::new::<M>(Purpose::Update);
     base.pk(&mut key);
     let statement =
-        Statement::new().sql("DELETE FROM ").table::<M>().sql(" WHERE ").pairs(key.pairs, " AND ");
+        Statement::new().sql("DELETE FROM ").table::<M>().matching(key.pairs);
     let result = db.count(statement).await;
     let outcome = Outcome::of_statement(&result);
     write::close(db, intents, base, None, u64::MAX, outcome).await;

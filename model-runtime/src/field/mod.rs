@@ -41,6 +41,13 @@ pub trait FieldOf<M>: Column + Send + 'static {
     /// The field's value in `row`.
     fn get(row: &M) -> &Self::Value;
 
+    /// Whether the value is NULL: `field = NULL` matches nothing, so that a lookup asks `field IS NULL`.
+    #[doc(hidden)]
+    #[must_use]
+    fn is_null(_value: &Self::Value) -> bool {
+        false
+    }
+
     /// The field's place in a patch.
     #[doc(hidden)]
     fn slot(patch: &mut M::Patch) -> &mut Option<Assign<M, Self>>

@@ -18,6 +18,8 @@ pub(crate) struct Pair<'q, DB: Backend> {
     pub(crate) index: usize,
     pub(crate) column: &'static str,
     pub(crate) fragment: Fragment<'q, DB>,
+    /// Compared, it is `IS NULL`.
+    pub(crate) is_null: bool,
 }
 
 /// A condition that an expression must meet for the statement to write, and the error where it does not.
@@ -79,7 +81,7 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
 
     /// Adds a value, which the caller has checked.
     pub fn value<C: Column + 'q, T: Storable<C, DB>>(&mut self, index: usize, value: &'q T) {
-        self.push::<C>(index, Box::new(Bound { value, model: self.model, column: PhantomData::<fn() -> C> }));
+        self.bound::<C, T>(index, value, false);
     }
 
     /// Adds what a setter left in a patch, and the guard that its expression needs.
@@ -94,7 +96,7 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
         match slot {
             None => Ok(()),
             Some(Assign::Value(value)) => {
-                self.value::<C, _>(C::INDEX, value);
+                self.bound::<C, _>(C::INDEX, value, C::is_null(value));
                 Ok(())
             }
             Some(Assign::OutOfBounds(value)) => Err(OutOfBounds::error(
@@ -135,9 +137,21 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
         self.shape.finish()
     }
 
-    fn push<C: Column>(&mut self, index: usize, fragment: Fragment<'q, DB>) {
+    /// The same where they are compared: `IS NULL` is another text.
+    pub(crate) fn matching_shape(&self) -> u64 {
+        let mut shape = self.shape.clone();
+        self.pairs.iter().map(|pair| pair.is_null).for_each(|is_null| is_null.hash(&mut shape));
+        shape.finish()
+    }
+
+    fn bound<C: Column + 'q, T: Storable<C, DB>>(&mut self, index: usize, value: &'q T, is_null: bool) {
+        let fragment = Bound { value, model: self.model, column: PhantomData::<fn() -> C> };
+        self.push::<C>(index, Box::new(fragment), is_null);
+    }
+
+    fn push<C: Column>(&mut self, index: usize, fragment: Fragment<'q, DB>, is_null: bool) {
         index.hash(&mut self.shape);
-        self.pairs.push(Pair { index, column: C::NAME, fragment });
+        self.pairs.push(Pair { index, column: C::NAME, fragment, is_null });
     }
 
     fn computed<M: SentryModel, C: FieldOf<M>>(
@@ -152,7 +166,7 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
             self.guards.push(Guarded { node, min, max, model: self.model, field: C::FIELD, range });
         }
         node.hash_shape(&mut self.shape);
-        self.push::<C>(C::INDEX, Box::new(crate::expression::Computed(node)));
+        self.push::<C>(C::INDEX, Box::new(crate::expression::Computed(node)), false);
     }
 
     fn resolved<M: SentryModel, C: FieldOf<M>>(
@@ -182,7 +196,7 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
             return Err(refused());
         }
         let value: C::Value = from_number(number).ok_or_else(refused)?;
-        self.push::<C>(C::INDEX, Box::new(Owned { value, column: PhantomData::<fn() -> C> }));
+        self.push::<C>(C::INDEX, Box::new(Owned { value, column: PhantomData::<fn() -> C> }), false);
         Ok(())
     }
 }

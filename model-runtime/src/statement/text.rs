@@ -59,13 +59,25 @@ impl<'q, DB: Dialect> Statement<'q, DB> {
         self.names(M::COLUMNS.iter().copied())
     }
 
-    /// `a = …, b = …` or `a = … AND b = …`.
-    pub(crate) fn pairs(mut self, pairs: Vec<Pair<'q, DB>>, separator: &'static str) -> Self {
+    /// `a = …, b = …`.
+    pub(crate) fn sets(mut self, pairs: Vec<Pair<'q, DB>>) -> Self {
         for (i, pair) in pairs.into_iter().enumerate() {
-            if i > 0 {
-                self.parts.push(Part::Sql(separator));
+            let before = if i > 0 { ", " } else { "" };
+            self.parts.extend([Part::Sql(before), Part::Name(pair.column), Part::Sql(" = ")]);
+            self.parts.push(Part::Fragment(pair.fragment));
+        }
+        self
+    }
+
+    /// ` WHERE a = … AND b IS NULL`.
+    pub(crate) fn matching(mut self, pairs: Vec<Pair<'q, DB>>) -> Self {
+        for (i, pair) in pairs.into_iter().enumerate() {
+            let before = if i > 0 { " AND " } else { " WHERE " };
+            self.parts.extend([Part::Sql(before), Part::Name(pair.column)]);
+            match pair.is_null {
+                true => self.parts.push(Part::Sql(" IS NULL")),
+                false => self.parts.extend([Part::Sql(" = "), Part::Fragment(pair.fragment)]),
             }
-            self.parts.extend([Part::Name(pair.column), Part::Sql(" = "), Part::Fragment(pair.fragment)]);
         }
         self
     }
