@@ -1,8 +1,14 @@
 //! Promise: an instance knows what the database holds.
+use diesel::backend::Backend;
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::expression::AsExpression;
 use diesel::prelude::*;
+use diesel::serialize::{self, Output, ToSql};
+use diesel::sql_types::Text;
 use integration_tests::models::{Blob, Organization, Project, blobs, organizations, projects};
 use integration_tests::{count, on_every_database};
 use model_runtime::prelude::*;
+use std::cell::Cell;
 
 fn unsaved() -> Project {
     Project {
@@ -15,6 +21,47 @@ fn unsaved() -> Project {
         date_added: chrono::NaiveDateTime::default(),
         date_updated: chrono::NaiveDateTime::default(),
     }
+}
+
+thread_local! { static CLONES: Cell<u32> = const { Cell::new(0) }; }
+
+/// A text that counts how often it is cloned.
+#[derive(Debug, PartialEq, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Text)]
+struct Counted(String);
+
+impl Clone for Counted {
+    fn clone(&self) -> Self {
+        CLONES.set(CLONES.get() + 1);
+        Self(self.0.clone())
+    }
+}
+
+impl<DB: Backend> FromSql<Text, DB> for Counted
+where
+    String: FromSql<Text, DB>,
+{
+    fn from_sql(bytes: DB::RawValue<'_>) -> deserialize::Result<Self> {
+        String::from_sql(bytes).map(Self)
+    }
+}
+
+impl<DB: Backend> ToSql<Text, DB> for Counted
+where
+    String: ToSql<Text, DB>,
+{
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, DB>) -> serialize::Result {
+        self.0.to_sql(out)
+    }
+}
+
+/// Another model of the same table.
+#[derive(Debug, Queryable, Selectable, SentryModel)]
+#[diesel(table_name = organizations)]
+struct Watched {
+    #[allow(dead_code, reason = "the primary key")]
+    id: i32,
+    name: Counted,
 }
 
 on_every_database! {
@@ -135,6 +182,24 @@ on_every_database! {
         assert!(!returned.has_changed(projects::name));
         returned.name = "x".into();
         assert_eq!(returned.old_value(projects::name).map(String::as_str), Some("Pump station"));
+    }
+
+    fn nothing_is_cloned_before_the_first_change(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        for name in ["Water", "Power"] {
+            Organization::create().name(name).execute(&mut db).unwrap();
+        }
+        let query = organizations::table.order(organizations::id).select(Tracked::<Watched>::as_select());
+        let mut rows = query.load(db.connection()).unwrap();
+        assert_eq!((rows[0].name.0.as_str(), rows[1].has_changed(organizations::name)), ("Water", false));
+        assert_eq!(CLONES.take(), 0, "loading and reading");
+        rows[0].name.0.push_str(" works");
+        rows[0].name.0.push_str(" north");
+        assert_eq!(CLONES.take(), 1, "the baseline, once");
+        assert!(rows[0].has_changed(organizations::name) && !rows[1].has_changed(organizations::name));
+        assert_eq!(rows[0].old_value(organizations::name).unwrap().0, "Water");
+        assert_eq!(CLONES.take(), 0);
     }
 
     fn the_clock_fills_timestamps_to_the_microsecond(conn) {

@@ -177,8 +177,7 @@ where
     let intents = write::open(db, base).await;
     let mut key = Assignments::new::<M>(Purpose::Update);
     base.pk(&mut key);
-    let statement =
-        Statement::new().sql("DELETE FROM ").table::<M>().matching(key.pairs);
+    let statement = Statement::new().sql("DELETE FROM ").table::<M>().matching(key.pairs);
     let result = db.count(statement).await;
     let outcome = Outcome::of_statement(&result);
     write::close(db, intents, base, None, u64::MAX, outcome).await;
