@@ -46,7 +46,7 @@ on_every_database_and_store! {
             sent.send(Project::get_from_cache(&mut db, projects::id, id).unwrap().into_inner()).unwrap();
         });
         p.update().name("new").execute(&mut db).unwrap();
-        assert_eq!(seen.recv().unwrap().name, "old", "committed then");
+        assert_eq!(seen.try_recv().unwrap().name, "old", "committed then");
         let stats = cache.stats();
         assert_eq!((stats.bypasses, stats.hits), (1, 0));
         assert_eq!(Project::get_from_cache(&mut db, projects::id, p.id).unwrap().name, "new");
@@ -67,7 +67,7 @@ on_every_database_and_store! {
             sent.send(Project::get_from_cache(&mut db, projects::id, id).unwrap().into_inner()).unwrap();
         });
         Project::get_from_cache(&mut db, projects::id, p.id).unwrap();
-        assert_eq!(seen.recv().unwrap().name, "new");
+        assert_eq!(seen.try_recv().unwrap().name, "new");
         assert_eq!(Project::get_from_cache(&mut db, projects::id, p.id).unwrap().name, "new");
     }
 

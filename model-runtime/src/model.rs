@@ -103,6 +103,22 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     /// Columns that are not set take `#[default(…)]`, else the database's default.
     ///
     /// SQL: `INSERT … RETURNING` (1 statement). Cache: nothing; a row that did not exist has no entry.
+    ///
+    /// # Example: expressions start from the default
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest.rs"));
+    /// use model_runtime::prelude::*;
+    ///
+    /// # fn main() -> Result<(), Error> { session(|db| {
+    /// let project = Project::create()
+    ///     .organization_id(1)
+    ///     .slug("pump")
+    ///     .name("Pump")
+    ///     .events(F(projects::events) + 1)
+    ///     .execute(db)?;
+    /// assert_eq!(project.events, 1);
+    /// # Ok(()) }) }
+    /// ```
     #[must_use]
     fn create() -> Self::Builder<Create<Self>> {
         Self::builder(Create::new())
@@ -113,7 +129,25 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     /// Updates the rows that match the lookup; inserts one where there is none.
     ///
     /// SQL: `UPDATE … RETURNING`, and if no row matched `INSERT … RETURNING` in a savepoint, in one
-    /// transaction. Cache: one intent and one release per updated row, two round trips in all.
+    /// transaction. Where bounds guard its expressions and the lookup holds no unique key, one `SELECT` more.
+    /// Cache: one intent and one release per updated row, two round trips in all.
+    ///
+    /// # Example: count, whoever comes first
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest.rs"));
+    /// use model_runtime::prelude::*;
+    ///
+    /// # fn main() -> Result<(), Error> { session(|db| {
+    /// for expected in 1..=2 {
+    ///     Project::create_or_update()
+    ///         .slug("pump")
+    ///         .defaults(|d| d.name("Pump").events(F(projects::events) + 1))
+    ///         .on_insert(|d| d.organization_id(1))
+    ///         .execute(db)?;
+    ///     assert_eq!(Project::get_from_cache(db, projects::slug, "pump")?.events, expected);
+    /// }
+    /// # Ok(()) }) }
+    /// ```
     #[must_use]
     fn create_or_update() -> Self::Builder<Upsert<Self>> {
         Self::builder(Upsert::new())
@@ -123,6 +157,22 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     /// was created.
     ///
     /// SQL: `SELECT`, and if no row matched `INSERT … RETURNING` in a savepoint. Cache: nothing.
+    ///
+    /// # Example: the second call finds what the first created
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest.rs"));
+    /// use model_runtime::prelude::*;
+    ///
+    /// # fn main() -> Result<(), Error> { session(|db| {
+    /// for expected in [true, false] {
+    ///     let (_, created) = Project::get_or_create()
+    ///         .slug("pump")
+    ///         .defaults(|d| d.organization_id(1).name("Pump"))
+    ///         .execute(db)?;
+    ///     assert_eq!(created, expected);
+    /// }
+    /// # Ok(()) }) }
+    /// ```
     #[must_use]
     fn get_or_create() -> Self::Builder<GetOrCreate<Self>> {
         Self::builder(GetOrCreate::new())
@@ -139,6 +189,20 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     /// # Errors
     /// [`Error::DoesNotExist`](crate::Error::DoesNotExist) where no row matches;
     /// [`Error::Database`](crate::Error::Database). A cache failure is not an error: the database answers.
+    ///
+    /// # Example: by primary key, by a unique field, by a pair of fields
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest.rs"));
+    /// use model_runtime::prelude::*;
+    ///
+    /// # fn main() -> Result<(), Error> { session(|db| {
+    /// # let created = Project::create().organization_id(1).slug("pump").name("Pump").execute(db)?;
+    /// let project = Project::get_from_cache(db, projects::slug, "pump")?;
+    /// assert_eq!(Project::get_from_cache(db, projects::id, project.id)?, project);
+    /// let columns = (projects::organization_id, projects::name);
+    /// assert_eq!(Project::get_from_cache(db, columns, (1, "Pump"))?, project);
+    /// # Ok(()) }) }
+    /// ```
     fn get_from_cache<'d, S, C, K>(db: &'d mut S, _column: C, key: K) -> S::Out<'d, Tracked<Self>>
     where
         S: Runner,

@@ -93,6 +93,18 @@ impl<M: SentryModel> Tracked<M> {
     ///
     /// SQL: `UPDATE … WHERE primary key RETURNING` (1 statement). Cache: one intent before and one release
     /// after, 1 round trip each; inside a transaction both follow the commit.
+    ///
+    /// # Example: values and expressions
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest.rs"));
+    /// use model_runtime::prelude::*;
+    ///
+    /// # fn main() -> Result<(), Error> { session(|db| {
+    /// # let mut project = Project::create().organization_id(1).slug("pump").name("Pump").execute(db)?;
+    /// assert!(project.update().name("Pump station").events(F(projects::events) + 1).execute(db)?);
+    /// assert_eq!((project.name.as_str(), project.events), ("Pump station", 1));
+    /// # Ok(()) }) }
+    /// ```
     pub fn update(&mut self) -> M::Builder<Update<'_, M>> {
         M::builder(Update::new(self))
     }
