@@ -12,6 +12,7 @@ use syn::spanned::Spanned;
 //     const INDEX: usize = 4;
 //     const BOUNDS: Option<(i128, i128)> = Some((0, <i32 as __rt::BoundedInteger>::MAX));
 //     fn get(__row: &Project) -> &Self::Value { &__row.events }
+//     fn is_null(__value: &Self::Value) -> bool { (&__rt::Probe(__value)).is_null() }
 //     fn slot(__patch: &mut __Patch) -> &mut Option<__rt::Assign<Project, Self>> { &mut __patch.events }
 // }
 pub(super) fn expand(model: &Model) -> TokenStream {
@@ -22,7 +23,7 @@ fn handle(model: &Model, field: &Field) -> TokenStream {
     let (ident, name, ty, index) = (&model.ident, &field.ident, &field.ty, field.index);
     let (column, text) = (model.column(field), field.name());
     let bounds = field.bounds.as_ref().map(|bounds| bounds::constant(field, bounds));
-    let (start, is_null) = (start(field), is_null(field));
+    let start = start(field);
     quote! {
         #[automatically_derived]
         impl __rt::FieldOf<#ident> for #column {
@@ -36,21 +37,13 @@ fn handle(model: &Model, field: &Field) -> TokenStream {
             fn slot(__patch: &mut __Patch) -> &mut ::core::option::Option<__rt::Assign<#ident, Self>> {
                 &mut __patch.#name
             }
-            #is_null
+            fn is_null(__value: &Self::Value) -> ::core::primitive::bool {
+                use __rt::{ProbeAny as _, ProbeOption as _};
+                (&__rt::Probe(__value)).is_null()
+            }
             #start
         }
     }
-}
-
-// fn is_null(__value: &Self::Value) -> bool { Option::is_none(__value) }
-fn is_null(field: &Field) -> Option<TokenStream> {
-    field.is_option().then(|| {
-        quote! {
-            fn is_null(__value: &Self::Value) -> ::core::primitive::bool {
-                ::core::option::Option::is_none(__value)
-            }
-        }
-    })
 }
 
 // fn start() -> Option<Self::Value> {

@@ -1,6 +1,5 @@
 //! What follows from the IR.
 use super::{Bounds, Clock, Field, Key, Max, Min, Model, Start};
-use syn::Type;
 use syn::ext::IdentExt;
 
 impl Model {
@@ -24,12 +23,6 @@ impl Field {
     /// Whether a 0 in memory stands for a value that the database assigns.
     pub(crate) fn is_assigned_by_database(&self) -> bool {
         matches!(self.bounds, Some(Bounds { min: Min::Auto, .. }))
-    }
-
-    /// Whether the type is written as an `Option`.
-    pub(crate) fn is_option(&self) -> bool {
-        let Type::Path(path) = &self.ty else { return false };
-        path.path.segments.last().is_some_and(|segment| segment.ident == "Option")
     }
 
     pub(crate) fn has_start(&self) -> bool {

@@ -7,6 +7,7 @@ pub use helpers::{
 
 pub use crate::cache::codec::{CacheSpec, CodecError, Decoder, Encoder, Fingerprint, LookupSpec, key_texts};
 pub use crate::error::Error;
+pub use crate::field::null::{Probe, ProbeAny, ProbeOption};
 pub use crate::field::{
     Assign, BoundedInput, BoundedInteger, CacheKey, Col, FieldOf, Input, LookupKind, Number, Storable,
     Timestamp, ToField,

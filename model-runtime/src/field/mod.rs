@@ -3,6 +3,7 @@ mod assign;
 mod bounded;
 mod gzipped_dict;
 mod key;
+pub(crate) mod null;
 mod number;
 mod storable;
 mod timestamp;
@@ -43,10 +44,7 @@ pub trait FieldOf<M>: Column + Send + 'static {
 
     /// Whether the value is NULL: `field = NULL` matches nothing, so that a lookup asks `field IS NULL`.
     #[doc(hidden)]
-    #[must_use]
-    fn is_null(_value: &Self::Value) -> bool {
-        false
-    }
+    fn is_null(value: &Self::Value) -> bool;
 
     /// The field's place in a patch.
     #[doc(hidden)]
