@@ -252,13 +252,22 @@ on_every_database_and_store! {
         conn.transaction::<_, Error, _>(|conn| {
             let mut db = Session::new(conn, &cache);
             p.update().name("B").execute(&mut db)?;
-            // Not committed, so nobody may be served the new value or fill the old one.
             assert_eq!(Project::get_from_cache(&mut db, projects::id, p.id)?.name, "B");
+            // Not committed, so nobody else may be served the new value, or fill the old one.
+            assert_eq!(Project::get_from_cache(&mut other, projects::id, p.id)?.name, "A");
             db.transaction(|db| p.update().events(3).execute(db))?;
             Ok(())
         })
         .unwrap();
         let read = Project::get_from_cache(&mut other, projects::id, p.id).unwrap();
         assert_eq!((read.name.as_str(), read.events), ("B", 3), "right after the commit");
+        let rolled_back: Result<(), Error> = conn.transaction(|conn| {
+            let mut db = Session::new(conn, &cache);
+            p.update().name("C").execute(&mut db)?;
+            assert_eq!(Project::get_from_cache(&mut db, projects::id, p.id)?.name, "C");
+            Err(diesel::result::Error::RollbackTransaction.into())
+        });
+        assert!(rolled_back.is_err());
+        assert_eq!(Project::get_from_cache(&mut other, projects::id, p.id).unwrap().name, "B");
     }
 }
