@@ -91,7 +91,8 @@ where
     }
 }
 
-/// Closes it: `new` is the row as stored, `None` where it is gone.
+/// Closes it: `new` is the row as stored, `None` where it is gone. Where the primary key changed, its new entry
+/// needs no intent: no row was there, and absence is not cached.
 pub(crate) async fn close<M, S>(
     db: &mut S,
     opened: Opened,
@@ -104,19 +105,11 @@ pub(crate) async fn close<M, S>(
     S: Executor,
 {
     let Some(spec) = M::cache() else { return };
-    let (old_key, new_key) = (row_key(db, spec, base), new.map(|new| row_key(db, spec, new)));
-    let unpoint = old_pointers(db, spec, base, new, mask, &old_key);
-    let renamed = new_key.filter(|key| *key != old_key);
+    let unpoint = old_pointers(db, spec, base, new, mask, &row_key(db, spec, base));
     match opened {
-        Opened::Uncached => {}
         Opened::Placed(intents) => release(db, intents, unpoint, outcome).await,
-        Opened::Deferred => {
-            db.transaction().unpoint(unpoint);
-            if let Some(key) = renamed {
-                db.transaction().touch(key);
-            }
-        }
-        Opened::Left => place_and_leave(db, renamed.into_iter().collect()).await,
+        Opened::Deferred => db.transaction().unpoint(unpoint),
+        Opened::Uncached | Opened::Left => {}
     }
 }
 

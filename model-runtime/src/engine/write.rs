@@ -1,8 +1,7 @@
 //! Writes of one row: insert, update, delete.
-use super::{Executor, Scope, begin, commit, rollback};
+use super::Executor;
 use crate::cache::write;
 use crate::error::{Error, Outcome, Result};
-use crate::field::KeyCols;
 use crate::model::ModelSql;
 use crate::statement::{Assignments, Guarded, Purpose, Statement};
 use crate::tracked::Tracked;
@@ -67,31 +66,6 @@ where
     if mask == 0 {
         return Ok(select_by_pk(db, base, &[]).await?.map(|row| (row, 0)));
     }
-    // Another primary key is another entry, known only from the statement: it needs a transaction.
-    let renames = mask & M::Pk::MASK != 0 && M::cache().is_some() && db.scope() == Scope::Autocommit;
-    if !renames {
-        return update_row(db, sets, base, mask).await;
-    }
-    begin(db).await?;
-    match update_row(db, sets, base, mask).await {
-        Ok(found) => commit(db).await.map(|()| found),
-        Err(error) => {
-            rollback(db).await?;
-            Err(error)
-        }
-    }
-}
-
-async fn update_row<M, S>(
-    db: &mut S,
-    sets: Assignments<'_, S::Backend>,
-    base: &M,
-    mask: u64,
-) -> Result<Option<(M, u64)>>
-where
-    M: ModelSql<S::Backend>,
-    S: Executor,
-{
     let intents = write::open(db, base).await;
     let (shape, guards) = (sets.shape(), sets.guards);
     let mut key = Assignments::new::<M>(Purpose::Update);
