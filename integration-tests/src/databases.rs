@@ -1,16 +1,16 @@
 //! A schema of its own for each test, on a real database.
 use diesel::connection::SimpleConnection;
-use diesel::{Connection, PgConnection, SqliteConnection};
+use diesel::{Connection, MysqlConnection, PgConnection, SqliteConnection};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 
 /// Statements that make a schema. What the databases spell differently is in braces: `{pk}`, `{timestamp}`,
-/// `{double}`, `{binary}`.
+/// `{double}`, `{binary}`, `{key}` for a text in a unique key.
 #[derive(Debug, Clone, Copy)]
 pub struct Schema(pub &'static [&'static str]);
 
 impl Schema {
-    fn sql(self, words: [(&str, &str); 4]) -> String {
+    fn sql(self, words: [(&str, &str); 5]) -> String {
         let spell = |statement: &str| {
             words.iter().fold(statement.to_owned(), |sql, (word, is)| sql.replace(word, is))
         };
@@ -29,6 +29,29 @@ pub fn server(name: &str) -> String {
     })
 }
 
+/// What a test must know about its database.
+pub trait Place {
+    /// Whether INSERT and UPDATE return rows; else they are read again, which costs statements.
+    const RETURNING: bool;
+
+    /// What holds with RETURNING, or without.
+    fn returning<T>(&self, with: T, without: T) -> T {
+        if Self::RETURNING { with } else { without }
+    }
+}
+
+impl Place for Sqlite {
+    const RETURNING: bool = true;
+}
+
+impl Place for Postgres {
+    const RETURNING: bool = true;
+}
+
+impl Place for Mysql {
+    const RETURNING: bool = false;
+}
+
 /// A SQLite database in a temporary file.
 #[derive(Debug)]
 pub struct Sqlite(TempDir);
@@ -42,6 +65,7 @@ pub fn sqlite(schema: Schema) -> Sqlite {
         ("{timestamp}", "TIMESTAMP"),
         ("{double}", "DOUBLE"),
         ("{binary}", "BLOB"),
+        ("{key}", "TEXT"),
     ];
     place.connect().batch_execute(&schema.sql(words)).unwrap();
     place
@@ -61,6 +85,12 @@ impl Sqlite {
     }
 }
 
+/// A name that no other test has.
+fn unique_name() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
 /// A schema on the PostgreSQL server of the test run; dropped with this value.
 #[derive(Debug)]
 pub struct Postgres {
@@ -71,15 +101,13 @@ pub struct Postgres {
 /// A schema of the given tables.
 #[must_use]
 pub fn postgres(schema: Schema) -> Postgres {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let name = format!("test_{}_{count}", std::process::id());
-    let place = Postgres { url: server("TEST_DATABASE_URL_POSTGRES"), name };
+    let place = Postgres { url: server("TEST_DATABASE_URL_POSTGRES"), name: unique_name() };
     let words = [
         ("{pk}", "SERIAL PRIMARY KEY"),
         ("{timestamp}", "TIMESTAMP"),
         ("{double}", "DOUBLE PRECISION"),
         ("{binary}", "BYTEA"),
+        ("{key}", "TEXT"),
     ];
     let create = format!("DROP SCHEMA IF EXISTS {0} CASCADE; CREATE SCHEMA {0};", place.name);
     let mut conn = place.connect();
@@ -111,6 +139,49 @@ impl Drop for Postgres {
         // A test that failed in the middle of a transaction may hold locks on it: then it is left behind, and
         // goes with the server.
         let drop = format!("SET lock_timeout TO '2s'; DROP SCHEMA {} CASCADE", self.name);
+        let _ = self.connect().batch_execute(&drop);
+    }
+}
+
+/// A database on the MySQL or MariaDB server of the test run; dropped with this value.
+#[derive(Debug)]
+pub struct Mysql {
+    url: String,
+    name: String,
+}
+
+/// A database of the given tables.
+#[must_use]
+pub fn mysql(schema: Schema) -> Mysql {
+    let place = Mysql { url: server("TEST_DATABASE_URL_MYSQL"), name: unique_name() };
+    let words = [
+        ("{pk}", "INTEGER PRIMARY KEY AUTO_INCREMENT"),
+        ("{timestamp}", "DATETIME(6)"),
+        ("{double}", "DOUBLE"),
+        ("{binary}", "BLOB"),
+        ("{key}", "VARCHAR(190)"),
+    ];
+    // Texts are compared as everywhere else, byte by byte.
+    let create = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
+    let create = format!("DROP DATABASE IF EXISTS {0}; CREATE DATABASE {0} {create};", place.name);
+    MysqlConnection::establish(&place.url).unwrap().batch_execute(&create).unwrap();
+    place.connect().batch_execute(&schema.sql(words)).unwrap();
+    place
+}
+
+impl Mysql {
+    /// A new connection.
+    #[must_use]
+    pub fn connect(&self) -> MysqlConnection {
+        let mut conn = MysqlConnection::establish(&self.url).unwrap();
+        conn.batch_execute(&format!("USE {}", self.name)).unwrap();
+        conn
+    }
+}
+
+impl Drop for Mysql {
+    fn drop(&mut self) {
+        let drop = format!("SET lock_wait_timeout = 2; DROP DATABASE {}", self.name);
         let _ = self.connect().batch_execute(&drop);
     }
 }

@@ -10,6 +10,21 @@ macro_rules! on_every_database {
 
             $crate::test_on!(sqlite, sqlite, ($conn $(, $place)?), $body);
             $crate::test_on!(postgres, postgres, ($conn $(, $place)?), $body);
+            $crate::test_on!(mysql, mysql, ($conn $(, $place)?), $body);
+        }
+    )* };
+}
+
+/// The same for what plain Diesel can do with RETURNING only.
+#[macro_export]
+macro_rules! on_every_database_with_returning {
+    ($(fn $name:ident($conn:ident $(, $place:ident)?) $body:block)*) => { $(
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            $crate::test_on!(sqlite, sqlite, ($conn $(, $place)?), $body);
+            $crate::test_on!(postgres, postgres, ($conn $(, $place)?), $body);
         }
     )* };
 }
@@ -26,6 +41,8 @@ macro_rules! on_every_database_and_store {
             $crate::test_on!(sqlite_and_redis, sqlite, redis, ($conn, $($rest),+), $body);
             $crate::test_on!(postgres_and_memory, postgres, memory, ($conn, $($rest),+), $body);
             $crate::test_on!(postgres_and_redis, postgres, redis, ($conn, $($rest),+), $body);
+            $crate::test_on!(mysql_and_memory, mysql, memory, ($conn, $($rest),+), $body);
+            $crate::test_on!(mysql_and_redis, mysql, redis, ($conn, $($rest),+), $body);
         }
     )* };
 }

@@ -49,18 +49,18 @@ diesel::table! {
 diesel::joinable!(projects -> organizations (organization_id));
 diesel::allow_tables_to_appear_in_same_query!(projects, organizations);
 
-/// The tables above, in portable SQL.
+/// The tables above.
 pub const SCHEMA: Schema = Schema(&[
     "CREATE TABLE projects (
-        id {pk}, organization_id INTEGER NOT NULL, slug TEXT NOT NULL UNIQUE, name TEXT NOT NULL,
-        events INTEGER NOT NULL DEFAULT 0, data TEXT NOT NULL DEFAULT '',
+        id {pk}, organization_id INTEGER NOT NULL, slug {key} NOT NULL UNIQUE, name {key} NOT NULL,
+        events INTEGER NOT NULL DEFAULT 0, data TEXT NOT NULL DEFAULT (''),
         date_added {timestamp} NOT NULL, date_updated {timestamp} NOT NULL, UNIQUE (organization_id, name))",
     "CREATE TABLE organizations (id {pk}, name TEXT NOT NULL)",
     "CREATE TABLE counters (
         id {pk}, a INTEGER NOT NULL DEFAULT 0, b INTEGER NOT NULL DEFAULT 0, result INTEGER NOT NULL DEFAULT 0,
         small SMALLINT NOT NULL DEFAULT 0, big BIGINT NOT NULL DEFAULT 0, ratio {double} NOT NULL DEFAULT 0,
         maybe INTEGER)",
-    "CREATE TABLE blobs (id {pk}, text TEXT NOT NULL DEFAULT '', packed {binary} NOT NULL DEFAULT '', note TEXT)",
+    "CREATE TABLE blobs (id {pk}, text TEXT NOT NULL DEFAULT (''), packed {binary} NOT NULL DEFAULT (''), note TEXT)",
 ]);
 
 /// The model of the contract.

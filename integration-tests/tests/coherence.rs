@@ -98,14 +98,18 @@ on_every_database_and_store! {
             Project::get_from_cache(&mut db, projects::slug, "x").unwrap();
         }
         // Plain Diesel moves the value and one operation of ours drops the row entry: the pointer is left.
-        let b: i32 = diesel::insert_into(projects::table)
+        diesel::insert_into(projects::table)
             .values((
-                projects::organization_id.eq(1), projects::slug.eq("x2"), projects::name.eq("B"),
-                projects::date_added.eq(a.date_added), projects::date_updated.eq(a.date_added),
+                projects::organization_id.eq(1),
+                projects::slug.eq("x2"),
+                projects::name.eq("B"),
+                projects::date_added.eq(a.date_added),
+                projects::date_updated.eq(a.date_added),
             ))
-            .returning(projects::id)
-            .get_result(db.connection())
+            .execute(db.connection())
             .unwrap();
+        let by_slug = projects::table.filter(projects::slug.eq("x2"));
+        let b: i32 = by_slug.select(projects::id).first(db.connection()).unwrap();
         diesel::update(projects::table.find(a.id)).set(projects::slug.eq("free")).execute(db.connection()).unwrap();
         diesel::update(projects::table.find(b)).set(projects::slug.eq("x")).execute(db.connection()).unwrap();
         let mut fresh = db.transaction(|db| Project::get_from_cache(db, projects::id, a.id)).unwrap();

@@ -58,6 +58,9 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     /// The fields of `mask` as assignments.
     #[doc(hidden)]
     fn patch(&self, mask: u64) -> Self::Patch;
+    /// Takes the values of a patch; expressions are left alone.
+    #[doc(hidden)]
+    fn apply(&mut self, patch: &Self::Patch);
     #[doc(hidden)]
     fn swap_fields(&mut self, other: &mut Self, mask: u64);
     /// The assignments of both; the first wins.

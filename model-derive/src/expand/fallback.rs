@@ -24,6 +24,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
             fn snapshot(&self) -> Self #never
             fn dirty(&self, _: &Self) -> ::core::primitive::u64 #never
             fn patch(&self, _: ::core::primitive::u64) -> __Patch #never
+            fn apply(&mut self, _: &__Patch) #never
             fn swap_fields(&mut self, _: &mut Self, _: ::core::primitive::u64) #never
             fn merge(_: __Patch, _: __Patch) -> __Patch #never
             fn number(&self, _: &::core::primitive::str) -> ::core::option::Option<__rt::Number> #never

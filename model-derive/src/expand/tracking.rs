@@ -12,6 +12,10 @@ use quote::quote;
 // fn patch(&self, __mask: u64) -> __Patch {
 //     __Patch { id: __rt::copy_if(self, __mask), … }
 // }
+// fn apply(&mut self, __patch: &__Patch) {
+//     __rt::apply(&mut self.id, &__patch.id);
+//     …
+// }
 // fn swap_fields(&mut self, __other: &mut Self, __mask: u64) {
 //     __rt::swap_if(&mut self.id, &mut __other.id, __mask, 0);
 //     …
@@ -32,6 +36,9 @@ pub(super) fn expand(model: &Model) -> TokenStream {
         }
         fn patch(&self, __mask: ::core::primitive::u64) -> __Patch {
             __Patch { #(#fields: __rt::copy_if(self, __mask),)* }
+        }
+        fn apply(&mut self, __patch: &__Patch) {
+            #(__rt::apply(&mut self.#fields, &__patch.#fields);)*
         }
         fn swap_fields(&mut self, __other: &mut Self, __mask: ::core::primitive::u64) {
             #(__rt::swap_if(&mut self.#fields, &mut __other.#fields, __mask, #indexes);)*

@@ -26,6 +26,13 @@ pub fn copy_if<M, C: FieldOf<M>>(row: &M, mask: u64) -> Option<Assign<M, C>> {
     }
 }
 
+/// Takes the value that is assigned, if it is one.
+pub fn apply<M, C: FieldOf<M>>(field: &mut C::Value, slot: &Option<Assign<M, C>>) {
+    if let Some(Assign::Value(value)) = slot {
+        field.clone_from(value);
+    }
+}
+
 /// Swaps the field where its bit is set.
 pub fn swap_if<T>(left: &mut T, right: &mut T, mask: u64, index: usize) {
     if mask >> index & 1 == 1 {

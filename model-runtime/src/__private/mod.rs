@@ -2,7 +2,7 @@
 mod helpers;
 
 pub use helpers::{
-    column_type, copy_if, field_number, fill_default, fill_now, is_dirty, read_field, swap_if, vacant,
+    apply, column_type, copy_if, field_number, fill_default, fill_now, is_dirty, read_field, swap_if, vacant,
 };
 
 pub use crate::cache::codec::{CacheSpec, CodecError, Decoder, Encoder, Fingerprint, LookupSpec, key_texts};

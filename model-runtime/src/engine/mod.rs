@@ -3,6 +3,7 @@
 //! The sync session's executor never suspends, so one poll ends each of them; the async session awaits.
 mod executor;
 mod read;
+mod reread;
 mod transaction;
 mod upsert;
 mod write;
@@ -11,4 +12,4 @@ pub use executor::{Executor, Scope};
 pub(crate) use read::get;
 pub(crate) use transaction::{begin, commit, rollback};
 pub(crate) use upsert::{create_or_update, get_or_create};
-pub(crate) use write::{delete, insert, update};
+pub(crate) use write::{Wanted, delete, insert, update};

@@ -94,5 +94,5 @@ where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
-    Statement::new().sql("SELECT ").columns::<M>().sql(" FROM ").table::<M>().matching(pairs.pairs)
+    Statement::new().sql("SELECT ").columns::<M>().sql(" FROM ").table::<M>().matching(pairs.pairs, None)
 }

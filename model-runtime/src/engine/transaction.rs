@@ -14,6 +14,10 @@ pub(crate) async fn begin<S: Executor>(db: &mut S) -> Result<()> {
 /// Commits; at the outermost level the intents of all touched keys are placed just before and released
 /// just after, awaited before the caller hears of success.
 pub(crate) async fn commit<S: Executor>(db: &mut S) -> Result<()> {
+    if let Err(ended) = db.transaction().committable() {
+        rollback(db).await?;
+        return Err(ended);
+    }
     if db.transaction().depth() > 1 || db.scope() == Scope::Foreign {
         let result = db.commit().await;
         db.transaction().ended(result.is_ok());
@@ -32,4 +36,42 @@ pub(crate) async fn rollback<S: Executor>(db: &mut S) -> Result<()> {
     let result = db.rollback().await;
     db.transaction().ended(false);
     result
+}
+
+/// What statements that belong together run in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// The statement itself, or the transaction that is open already.
+    Statement,
+    /// A transaction of their own.
+    Transaction,
+}
+
+impl Unit {
+    /// Opens a transaction unless there is one.
+    pub(crate) async fn begin<S: Executor>(db: &mut S) -> Result<Self> {
+        match db.scope() {
+            Scope::Autocommit => begin(db).await.map(|()| Self::Transaction),
+            Scope::Session | Scope::Foreign => Ok(Self::Statement),
+        }
+    }
+
+    /// Commits on `Ok` and rolls back on `Err`.
+    pub(crate) async fn end<S: Executor, T>(self, db: &mut S, done: Result<T>) -> Result<T> {
+        match self {
+            Self::Statement => done,
+            Self::Transaction => finish(db, done).await,
+        }
+    }
+}
+
+/// Commits on `Ok` and rolls back on `Err`.
+pub(crate) async fn finish<S: Executor, T>(db: &mut S, done: Result<T>) -> Result<T> {
+    match done {
+        Ok(value) => commit(db).await.map(|()| value),
+        Err(error) => {
+            rollback(db).await?;
+            Err(error)
+        }
+    }
 }

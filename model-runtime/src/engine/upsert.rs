@@ -1,13 +1,18 @@
 //! Update, else insert, else update again; and the lookup that inserts.
+use super::transaction::finish;
 use super::write::{Verb, insert, overflow};
-use super::{Executor, Scope, begin, commit, read, rollback};
+use super::{Executor, Scope, begin, read};
 use crate::cache::write;
 use crate::error::{Error, Result};
 use crate::field::KeyCols;
 use crate::model::{ModelSql, SentryModel};
 use crate::operation::CreateOrUpdate;
-use crate::statement::{Assignments, Guarded, Purpose, Statement};
+use crate::statement::{Assignments, Dialect, Guarded, Purpose, Statement};
 use crate::tracked::Tracked;
+
+/// How often an upsert that a deadlock ended is run again: on MySQL, writers that insert the same key at once lock
+/// each other out, all but one.
+const RETRIES: u32 = 32;
 
 /// Updates the rows that match `lookup`, or inserts one, in one transaction.
 pub(crate) async fn create_or_update<M, S>(
@@ -21,17 +26,14 @@ where
     S: Executor,
 {
     check_lookup::<M, S>(lookup, "create_or_update")?;
-    begin(db).await?;
-    let done = attempt(db, lookup, &defaults, &on_insert).await;
-    finish(db, done).await
-}
-
-async fn finish<S: Executor, T>(db: &mut S, done: Result<T>) -> Result<T> {
-    match done {
-        Ok(value) => commit(db).await.map(|()| value),
-        Err(error) => {
-            rollback(db).await?;
-            Err(error)
+    let mut again = if db.scope() == Scope::Autocommit { RETRIES } else { 0 };
+    loop {
+        begin(db).await?;
+        let done = attempt(db, lookup, &defaults, &on_insert).await;
+        match finish(db, done).await {
+            // The transaction is this call's own, so that it can be run again.
+            Err(Error::Deadlock(_)) if again > 0 => again -= 1,
+            done => return done,
         }
     }
 }
@@ -46,7 +48,7 @@ where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
-    let rows = update_matching::<M, S>(db, lookup, defaults).await?;
+    let rows = update_matching::<M, S>(db, lookup, defaults, Presence::Unknown).await?;
     if rows > 0 {
         return Ok(CreateOrUpdate::Updated(rows));
     }
@@ -55,7 +57,7 @@ where
         Ok(row) => Ok(CreateOrUpdate::Created(row)),
         Err(error) if error.is_unique_violation() => {
             // Another writer inserted it in between, so that now there is a row to update.
-            match update_matching::<M, S>(db, lookup, defaults).await? {
+            match update_matching::<M, S>(db, lookup, defaults, Presence::Certain).await? {
                 0 => Err(Error::Query(format!(
                     "{}: create_or_update({}) neither updated nor created a row: another unique key stands in the way: {error}",
                     M::NAME,
@@ -102,9 +104,7 @@ where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
-    let mut pairs = Assignments::new::<M>(Purpose::Update);
-    M::visit(lookup, &mut pairs)?;
-    let mut rows = db.rows::<M>(read::select::<M, S>(pairs)).await?;
+    let mut rows = matching::<M, S>(db, lookup, "").await?;
     if rows.len() > 1 {
         let (count, names) = (rows.len(), names::<M, S>(lookup));
         return Err(Error::Query(format!("{}: {count} rows match ({names}); one at most may", M::NAME)));
@@ -127,7 +127,20 @@ where
     finish(db, done).await
 }
 
-async fn update_matching<M, S>(db: &mut S, lookup: &M::Patch, defaults: &M::Patch) -> Result<usize>
+/// Whether a row is there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    Unknown,
+    /// It stood in the way of an INSERT; a look without a lock may not see it yet.
+    Certain,
+}
+
+async fn update_matching<M, S>(
+    db: &mut S,
+    lookup: &M::Patch,
+    defaults: &M::Patch,
+    presence: Presence,
+) -> Result<usize>
 where
     M: ModelSql<S::Backend>,
     S: Executor,
@@ -143,27 +156,75 @@ where
         return Ok(db.rows::<M>(read::select::<M, S>(wheres)).await?.len());
     }
     let one_row = names_one_row::<M>(wheres.mask());
-    let shape = sets.shape() ^ wheres.matching_shape().rotate_left(1) ^ Verb::Upsert as u64;
-    let guards = sets.guards;
-    let statement = Statement::new()
-        .stays_prepared(M::state().shapes.admit(shape))
-        .sql("UPDATE ")
-        .table::<M>()
-        .sql(" SET ")
-        .sets(sets.pairs)
-        .matching(wheres.pairs)
-        .guards(&guards)
-        .sql(" RETURNING ")
-        .columns::<M>();
-    let rows = db.rows::<M>(statement).await.map_err(|error| overflow(error, &guards))?;
+    let shape = sets.shape() ^ wheres.matching_shape() ^ Verb::Upsert as u64;
+    let guards = std::mem::take(&mut sets.guards);
+    let statement =
+        Statement::update::<M>(sets, wheres.pairs, &guards).stays_prepared(M::state().shapes.admit(shape));
+    let rows = match S::Backend::RETURNING {
+        true => update_and_check(db, statement, lookup, &guards, one_row).await?,
+        // Nothing is locked before there is a row: the lock of a gap stands in the way of every insert beside it.
+        false if presence == Presence::Unknown && matching::<M, S>(db, lookup, "").await?.is_empty() => {
+            Vec::new()
+        }
+        false => lock_and_update(db, statement, lookup, &guards, one_row).await?,
+    };
     for row in &rows {
         write::touch::<M, S>(db, row).await;
     }
+    Ok(rows.len())
+}
+
+/// The updated rows, as the statement returns them.
+async fn update_and_check<M, S>(
+    db: &mut S,
+    statement: Statement<'_, S::Backend>,
+    lookup: &M::Patch,
+    guards: &[Guarded<'_>],
+    one_row: bool,
+) -> Result<Vec<M>>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let rows = db.rows(statement.returning::<M>()).await.map_err(|error| overflow(error, guards))?;
     // The one row that could be refused was written.
     if !(one_row && rows.len() == 1) {
-        refuse_partly::<M, S>(db, lookup, &guards, &rows).await?;
+        refuse_partly::<M, S>(db, lookup, guards, &rows).await?;
     }
-    Ok(rows.len())
+    Ok(rows)
+}
+
+/// The rows that are updated, locked before, where the statement returns none.
+async fn lock_and_update<M, S>(
+    db: &mut S,
+    statement: Statement<'_, S::Backend>,
+    lookup: &M::Patch,
+    guards: &[Guarded<'_>],
+    one_row: bool,
+) -> Result<Vec<M>>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let locked = matching::<M, S>(db, lookup, S::Backend::LOCKING).await?;
+    if !one_row {
+        refuse_partly::<M, S>(db, lookup, guards, &[]).await?;
+    }
+    let hit = db.count(statement).await.map_err(|error| overflow(error, guards))?;
+    if hit < locked.len() {
+        refuse_partly::<M, S>(db, lookup, guards, &[]).await?;
+    }
+    Ok(locked)
+}
+
+async fn matching<M, S>(db: &mut S, lookup: &M::Patch, locking: &'static str) -> Result<Vec<M>>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let mut pairs = Assignments::new::<M>(Purpose::Update);
+    M::visit(lookup, &mut pairs)?;
+    db.rows(read::select::<M, S>(pairs).sql(locking)).await
 }
 
 /// Whether a lookup by the fields of `mask` holds a unique key: the primary key, or one that is cached.

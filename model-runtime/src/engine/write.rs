@@ -1,9 +1,10 @@
 //! Writes of one row: insert, update, delete.
-use super::Executor;
+use super::transaction::Unit;
+use super::{Executor, reread};
 use crate::cache::write;
 use crate::error::{Error, Outcome, Result};
 use crate::model::ModelSql;
-use crate::statement::{Assignments, Guarded, Purpose, Statement};
+use crate::statement::{Assignments, Dialect, Guarded, Purpose, Statement};
 use crate::tracked::Tracked;
 
 /// Inserts a row and returns it as stored.
@@ -32,17 +33,13 @@ where
     let mut values = Assignments::new::<M>(Purpose::Insert);
     M::visit(patch, &mut values)?;
     let kept = M::state().shapes.admit(values.shape() ^ Verb::Insert as u64);
-    let statement = Statement::new()
-        .stays_prepared(kept)
-        .sql("INSERT INTO ")
-        .table::<M>()
-        .values(values.pairs)
-        .sql(" RETURNING ")
-        .columns::<M>();
-    db.rows(statement)
-        .await?
-        .pop()
-        .ok_or_else(|| Error::Query(format!("{}: INSERT returned no row", M::NAME)))
+    let statement =
+        Statement::new().stays_prepared(kept).sql("INSERT INTO ").table::<M>().values(values.pairs);
+    let row = match S::Backend::RETURNING {
+        true => db.rows(statement.returning::<M>()).await?.pop(),
+        false => reread::inserted::<M, S>(db, statement, patch).await?,
+    };
+    row.ok_or_else(|| Error::Query(format!("{}: INSERT returned no row", M::NAME)))
 }
 
 /// Keeps the shapes of different statements over the same columns apart.
@@ -53,9 +50,23 @@ pub(super) enum Verb {
     Upsert = 3,
 }
 
+/// What the caller of an update needs of the stored row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// The fields that were assigned.
+    Assigned,
+    /// Every field.
+    Row,
+}
+
 /// Updates the row of `base`; returns the stored row and the mask of the assigned fields, or `None` where
 /// the row is gone.
-pub(crate) async fn update<M, S>(db: &mut S, patch: &M::Patch, base: &M) -> Result<Option<(M, u64)>>
+pub(crate) async fn update<M, S>(
+    db: &mut S,
+    patch: &M::Patch,
+    base: &M,
+    wanted: Wanted,
+) -> Result<Option<(M, u64)>>
 where
     M: ModelSql<S::Backend>,
     S: Executor,
@@ -66,21 +77,33 @@ where
     if mask == 0 {
         return Ok(select_by_pk(db, base, &[]).await?.map(|row| (row, 0)));
     }
+    let source = reread::Source::of::<M, S::Backend>(&sets, wanted)?;
+    let unit = match source {
+        reread::Source::Read => Unit::begin(db).await?,
+        _ => Unit::Statement,
+    };
+    let done = update_row(db, sets, patch, base, source).await;
+    Ok(unit.end(db, done).await?.map(|row| (row, mask)))
+}
+
+async fn update_row<M, S>(
+    db: &mut S,
+    mut sets: Assignments<'_, S::Backend>,
+    patch: &M::Patch,
+    base: &M,
+    source: reread::Source,
+) -> Result<Option<M>>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
     let intents = write::open(db, base).await;
-    let (shape, guards) = (sets.shape(), sets.guards);
+    let (mask, kept) = (sets.mask(), M::state().shapes.admit(sets.shape() ^ Verb::Update as u64));
     let mut key = Assignments::new::<M>(Purpose::Update);
     base.pk(&mut key);
-    let statement = Statement::new()
-        .stays_prepared(M::state().shapes.admit(shape ^ Verb::Update as u64))
-        .sql("UPDATE ")
-        .table::<M>()
-        .sql(" SET ")
-        .sets(sets.pairs)
-        .matching(key.pairs)
-        .guards(&guards)
-        .sql(" RETURNING ")
-        .columns::<M>();
-    let result = db.rows::<M>(statement).await;
+    let guards = std::mem::take(&mut sets.guards);
+    let statement = Statement::update::<M>(sets, key.pairs, &guards).stays_prepared(kept);
+    let result = source.stored(db, statement, patch, base).await;
     let outcome = Outcome::of_statement(&result);
     let new = result.as_ref().ok().and_then(|rows| rows.first());
     write::close(db, intents, base, new, mask, outcome).await;
@@ -94,7 +117,7 @@ where
         )));
     }
     match rows.pop() {
-        Some(row) => Ok(Some((row, mask))),
+        Some(row) => Ok(Some(row)),
         None => refusal(db, base, &guards).await.map_or(Ok(None), Err),
     }
 }
@@ -132,14 +155,14 @@ pub(super) fn overflow(error: Error, guards: &[Guarded<'_>]) -> Error {
     }
 }
 
-async fn select_by_pk<M, S>(db: &mut S, base: &M, guards: &[Guarded<'_>]) -> Result<Option<M>>
+pub(super) async fn select_by_pk<M, S>(db: &mut S, base: &M, guards: &[Guarded<'_>]) -> Result<Option<M>>
 where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
     let mut key = Assignments::new::<M>(Purpose::Update);
     base.pk(&mut key);
-    Ok(db.rows(super::read::select::<M, S>(key).guards(guards)).await?.pop())
+    Ok(db.rows(super::read::select::<M, S>(key).guards(guards, None)).await?.pop())
 }
 
 /// Deletes the row of `base`; returns whether it was there.
@@ -151,7 +174,7 @@ where
     let intents = write::open(db, base).await;
     let mut key = Assignments::new::<M>(Purpose::Update);
     base.pk(&mut key);
-    let statement = Statement::new().sql("DELETE FROM ").table::<M>().matching(key.pairs);
+    let statement = Statement::new().sql("DELETE FROM ").table::<M>().matching(key.pairs, None);
     let result = db.count(statement).await;
     let outcome = Outcome::of_statement(&result);
     write::close(db, intents, base, None, u64::MAX, outcome).await;

@@ -10,8 +10,34 @@ pub(super) fn classify(error: DieselError) -> Error {
         }
         _ => None,
     };
-    named.unwrap_or(Error::Database(error))
+    named.unwrap_or_else(|| match kind_of(&error) {
+        Kind::Deadlock => Error::Deadlock(error),
+        Kind::LockTimeout => Error::LockTimeout(error),
+        Kind::Other => Error::Database(error),
+    })
 }
+
+enum Kind {
+    Deadlock,
+    LockTimeout,
+    Other,
+}
+
+// Diesel has a kind for serialization failures, which MySQL's deadlock is; the others it leaves to their texts.
+fn kind_of(error: &DieselError) -> Kind {
+    let DieselError::DatabaseError(kind, info) = error else { return Kind::Other };
+    let says = |texts: &[&str]| texts.iter().any(|text| info.message().contains(text));
+    match kind {
+        DatabaseErrorKind::SerializationFailure => Kind::Deadlock,
+        DatabaseErrorKind::Unknown if says(&["deadlock detected"]) => Kind::Deadlock,
+        DatabaseErrorKind::Unknown if says(&LOCK_TIMEOUTS) => Kind::LockTimeout,
+        _ => Kind::Other,
+    }
+}
+
+/// Of PostgreSQL, MySQL and SQLite.
+const LOCK_TIMEOUTS: [&str; 4] =
+    ["due to lock timeout", "Lock wait timeout exceeded", "database is locked", "database table is locked"];
 
 /// What is known of a statement or a COMMIT that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +96,14 @@ impl Outcome {
 }
 
 impl Error {
+    /// Whether a server reported it, rather than Diesel or this crate.
+    pub(crate) fn is_from_server(&self) -> bool {
+        let (Self::Database(error) | Self::Deadlock(error) | Self::LockTimeout(error)) = self else {
+            return false;
+        };
+        matches!(error, DieselError::DatabaseError(..))
+    }
+
     pub(crate) fn is_unique_violation(&self) -> bool {
         matches!(self, Self::Database(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)))
     }

@@ -67,6 +67,14 @@ pub enum Error {
     /// calls return it: reads fall back to the database, and a committed write never fails on it.
     #[error("cache: {0}")]
     Cache(String),
+    /// The database gave the transaction up because of another one: a deadlock, or a serialization failure.
+    /// Nothing of it was written; run the whole transaction again.
+    #[error(transparent)]
+    Deadlock(diesel::result::Error),
+    /// A row, or SQLite's file, stayed locked by another transaction for longer than the database waits. The
+    /// statement wrote nothing; run it again, or raise the time-out.
+    #[error(transparent)]
+    LockTimeout(diesel::result::Error),
     /// The database refused the statement; the text is its own.
     #[error(transparent)]
     Database(diesel::result::Error),

@@ -111,7 +111,11 @@ macro_rules! operators { ($($trait:ident $method:ident $operator:ident $marker:i
     impl<Tab, ST: $marker, R: Operand<Tab, ST>> ops::$trait<R> for Expr<Tab, ST> {
         type Output = Self;
         fn $method(self, right: R) -> Self {
-            Self::new(Node::Binary(Operator::$operator, Box::new(self.0), Box::new(right.into_node())))
+            let operator = match (Operator::$operator, ST::OF_INTEGERS) {
+                (Operator::Div, true) => Operator::Quotient,
+                (operator, _) => operator,
+            };
+            Self::new(Node::Binary(operator, Box::new(self.0), Box::new(right.into_node())))
         }
     }
 )* } }

@@ -10,6 +10,8 @@ pub(crate) enum Operator {
     Add,
     Sub,
     Mul,
+    /// Of integers: truncates towards zero.
+    Quotient,
     Div,
     Rem,
     BitAnd,
@@ -17,12 +19,27 @@ pub(crate) enum Operator {
 }
 
 impl Operator {
-    fn sql(self) -> &'static str {
+    fn sql<DB: Dialect>(self) -> &'static str {
+        match self {
+            Self::Quotient => DB::INTEGER_DIVISION,
+            _ => self.symbol(),
+        }
+    }
+
+    /// What stands around it.
+    fn around<DB: Dialect>(self) -> (&'static str, &'static str) {
+        match self {
+            Self::BitAnd | Self::BitOr => DB::AROUND_BITS,
+            _ => ("(", ")"),
+        }
+    }
+
+    fn symbol(self) -> &'static str {
         match self {
             Self::Add => " + ",
             Self::Sub => " - ",
             Self::Mul => " * ",
-            Self::Div => " / ",
+            Self::Quotient | Self::Div => " / ",
             Self::Rem => " % ",
             Self::BitAnd => " & ",
             Self::BitOr => " | ",
@@ -50,6 +67,15 @@ impl Node {
         }
     }
 
+    /// Whether it reads the column.
+    pub(crate) fn reads(&self, column: &str) -> bool {
+        match self {
+            Self::Column(name) => *name == column,
+            Self::Binary(_, left, right) => left.reads(column) || right.reads(column),
+            Self::Integer(_) | Self::Float(_) | Self::TooBig(_) => false,
+        }
+    }
+
     /// Whether anything is computed; a bare column is only copied.
     pub(crate) fn computes(&self) -> bool {
         matches!(self, Self::Binary(..))
@@ -71,20 +97,31 @@ impl Node {
 
     // Literals are bound as BIGINT or DOUBLE whatever the column is: `int4 + int8` is an int8, so that the
     // guard answers false where the narrow type would raise "out of range".
-    fn walk<'b, DB: Dialect>(&'b self, out: &mut AstPass<'_, 'b, DB>) -> QueryResult<()> {
+    fn walk<'b, DB: Dialect>(
+        &'b self,
+        row: Option<&'static str>,
+        out: &mut AstPass<'_, 'b, DB>,
+    ) -> QueryResult<()> {
         match self {
-            Self::Column(name) => out.push_identifier(name),
+            Self::Column(name) => {
+                if let Some(row) = row {
+                    out.push_identifier(row)?;
+                    out.push_sql(".");
+                }
+                out.push_identifier(name)
+            }
             Self::Integer(value) => DB::bind_i64(value, out),
             Self::Float(value) => DB::bind_f64(value, out),
             Self::TooBig(text) => {
                 Err(diesel::result::Error::QueryBuilderError(format!("{text} does not fit a BIGINT").into()))
             }
             Self::Binary(operator, left, right) => {
-                out.push_sql("(");
-                left.walk(out)?;
-                out.push_sql(operator.sql());
-                right.walk(out)?;
-                out.push_sql(")");
+                let (before, after) = operator.around::<DB>();
+                out.push_sql(before);
+                left.walk(row, out)?;
+                out.push_sql(operator.sql::<DB>());
+                right.walk(row, out)?;
+                out.push_sql(after);
                 Ok(())
             }
         }
@@ -98,23 +135,27 @@ impl fmt::Display for Node {
             Self::Integer(value) => value.fmt(f),
             Self::Float(value) => value.fmt(f),
             Self::TooBig(text) => f.write_str(text),
-            Self::Binary(operator, left, right) => write!(f, "({left}{}{right})", operator.sql()),
+            Self::Binary(operator, left, right) => write!(f, "({left}{}{right})", operator.symbol()),
         }
     }
 }
 
-/// The expression itself.
-pub(crate) struct Computed<'e>(pub(crate) &'e Node);
+/// The expression itself, over the columns of the row that has the alias `row`.
+pub(crate) struct Computed<'e> {
+    pub(crate) node: &'e Node,
+    pub(crate) row: Option<&'static str>,
+}
 
 impl<DB: Dialect> QueryFragment<DB> for Computed<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
-        self.0.walk(&mut out)
+        self.node.walk(self.row, &mut out)
     }
 }
 
 /// `(expression BETWEEN min AND max) IS NOT FALSE`: NULL is left to the column's own constraint.
 pub(crate) struct Guard<'e> {
     pub(crate) node: &'e Node,
+    pub(crate) row: Option<&'static str>,
     pub(crate) min: i64,
     pub(crate) max: i64,
 }
@@ -122,7 +163,7 @@ pub(crate) struct Guard<'e> {
 impl<DB: Dialect> QueryFragment<DB> for Guard<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
         out.push_sql("(");
-        self.node.walk(&mut out)?;
+        self.node.walk(self.row, &mut out)?;
         out.push_sql(" BETWEEN ");
         DB::bind_i64(&self.min, &mut out)?;
         out.push_sql(" AND ");

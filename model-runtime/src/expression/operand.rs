@@ -8,7 +8,11 @@ use diesel::sql_types::{BigInt, Double, Float, Integer, Nullable, SmallInt};
     label = "`+`, `-`, `*`, `/` need a numeric column",
     note = "a bare `F(column)` copies any column; for other functions use plain Diesel"
 )]
-pub trait Arithmetic {}
+pub trait Arithmetic {
+    /// Whether `/` truncates.
+    #[doc(hidden)]
+    const OF_INTEGERS: bool;
+}
 
 /// A SQL type that also has `%`, `&` and `|`.
 #[diagnostic::on_unimplemented(
@@ -47,9 +51,13 @@ impl<Tab, ST> Operand<Tab, ST> for Expr<Tab, ST> {
 }
 
 macro_rules! integral { ($($st:ident)*) => { $(
-    impl Arithmetic for $st {}
+    impl Arithmetic for $st {
+        const OF_INTEGERS: bool = true;
+    }
     impl Integral for $st {}
-    impl Arithmetic for Nullable<$st> {}
+    impl Arithmetic for Nullable<$st> {
+        const OF_INTEGERS: bool = true;
+    }
     impl Integral for Nullable<$st> {}
     integral!(@literals $st: i8 i16 i32 i64 isize u8 u16 u32 u64 usize);
     integral!(@literals Nullable<$st>: i8 i16 i32 i64 isize u8 u16 u32 u64 usize);
@@ -63,8 +71,12 @@ macro_rules! integral { ($($st:ident)*) => { $(
 integral!(SmallInt Integer BigInt);
 
 macro_rules! fractional { ($($st:ident)*) => { $(
-    impl Arithmetic for $st {}
-    impl Arithmetic for Nullable<$st> {}
+    impl Arithmetic for $st {
+        const OF_INTEGERS: bool = false;
+    }
+    impl Arithmetic for Nullable<$st> {
+        const OF_INTEGERS: bool = false;
+    }
     fractional!(@literals $st: f32 f64 i8 i16 i32 u8 u16 u32);
     fractional!(@literals Nullable<$st>: f32 f64 i8 i16 i32 u8 u16 u32);
 )* };

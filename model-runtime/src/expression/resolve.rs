@@ -19,14 +19,14 @@ pub(crate) fn evaluate(node: &Node, column: &dyn Fn(&str) -> Option<Number>) -> 
 }
 
 fn integers(operator: Operator, left: i128, right: i128) -> Outcome {
-    if right == 0 && matches!(operator, Operator::Div | Operator::Rem) {
+    if right == 0 && matches!(operator, Operator::Div | Operator::Quotient | Operator::Rem) {
         return Err("it divides by zero");
     }
     let value = match operator {
         Operator::Add => left.checked_add(right),
         Operator::Sub => left.checked_sub(right),
         Operator::Mul => left.checked_mul(right),
-        Operator::Div => left.checked_div(right),
+        Operator::Div | Operator::Quotient => left.checked_div(right),
         Operator::Rem => left.checked_rem(right),
         Operator::BitAnd => Some(left & right),
         Operator::BitOr => Some(left | right),
@@ -41,7 +41,9 @@ fn floats(operator: Operator, left: f64, right: f64) -> Outcome {
         Operator::Mul => Ok(Number::Float(left * right)),
         Operator::Div if right == 0.0 => Err("it divides by zero"),
         Operator::Div => Ok(Number::Float(left / right)),
-        Operator::Rem | Operator::BitAnd | Operator::BitOr => Err("`%`, `&` and `|` need integers"),
+        Operator::Quotient | Operator::Rem | Operator::BitAnd | Operator::BitOr => {
+            Err("`%`, `&` and `|` need integers")
+        }
     }
 }
 
@@ -68,11 +70,11 @@ mod tests {
                 Some(Number::Integer(-7))
             })
         };
-        assert_eq!(seven(Operator::Div, 2), Ok(Number::Integer(-3)));
+        assert_eq!(seven(Operator::Quotient, 2), Ok(Number::Integer(-3)));
         assert_eq!(seven(Operator::Rem, 2), Ok(Number::Integer(-1)));
         assert_eq!(seven(Operator::BitAnd, 6), Ok(Number::Integer(-7 & 6)));
         assert_eq!(seven(Operator::BitOr, 6), Ok(Number::Integer(-7 | 6)));
-        assert_eq!(seven(Operator::Div, 0), Err("it divides by zero"));
+        assert_eq!(seven(Operator::Quotient, 0), Err("it divides by zero"));
         assert!(evaluate(&Node::Column("n"), &|_| None).is_err());
         assert!(evaluate(&Node::TooBig("9".into()), &|_| None).is_err());
     }

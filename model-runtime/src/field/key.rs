@@ -38,8 +38,10 @@ pub trait KeyCols: 'static {
     type Model: SentryModel;
     /// One value per column.
     type Key: Clone + Send + Sync + 'static;
-    /// The fields' names.
-    const NAMES: &'static [&'static str];
+    /// The fields' places in the struct.
+    const INDEXES: &'static [usize];
+    /// The columns' names in the database.
+    const COLUMNS: &'static [&'static str];
     /// Bit *i* is set where field *i* belongs to the key.
     const MASK: u64;
 
@@ -47,6 +49,8 @@ pub trait KeyCols: 'static {
     fn of(row: &Self::Model) -> Self::Key;
     /// The key as assignments, which the model knows how to bind on every backend.
     fn patch(key: &Self::Key) -> <Self::Model as SentryModel>::Patch;
+    /// The assignments of the key's columns alone.
+    fn pick(patch: &<Self::Model as SentryModel>::Patch) -> <Self::Model as SentryModel>::Patch;
 }
 
 /// A key that has a text, as cache keys need it.
@@ -75,7 +79,8 @@ macro_rules! keys { ($(($($C:ident $i:tt),+))*) => { $(
     impl<M: SentryModel, $($C: FieldOf<M>),+> KeyCols for ($(Col<M, $C>,)+) {
         type Model = M;
         type Key = ($($C::Value,)+);
-        const NAMES: &'static [&'static str] = &[$($C::FIELD),+];
+        const INDEXES: &'static [usize] = &[$($C::INDEX),+];
+        const COLUMNS: &'static [&'static str] = &[$(<$C as diesel::Column>::NAME),+];
         const MASK: u64 = $(1 << $C::INDEX)|+;
 
         fn of(row: &M) -> Self::Key {
@@ -86,6 +91,12 @@ macro_rules! keys { ($(($($C:ident $i:tt),+))*) => { $(
             let mut patch = M::Patch::default();
             $(*$C::slot(&mut patch) = Some(Assign::Value(key.$i.clone()));)+
             patch
+        }
+
+        fn pick(patch: &M::Patch) -> M::Patch {
+            let (mut all, mut picked) = (patch.clone(), M::Patch::default());
+            $(*$C::slot(&mut picked) = $C::slot(&mut all).take();)+
+            picked
         }
     }
     impl<M: SentryModel, $($C: FieldOf<M>),+> KeyTexts for ($(Col<M, $C>,)+)

@@ -1,5 +1,5 @@
 use super::Operation;
-use crate::engine::{Executor, insert, update};
+use crate::engine::{Executor, Wanted, insert, update};
 use crate::error::{Error, Result};
 use crate::model::{ModelSql, SentryModel};
 use crate::tracked::Tracked;
@@ -32,7 +32,7 @@ impl<M: ModelSql<S::Backend>, S: Executor> Operation<S> for Save<'_, M> {
         }
         let mut patch = self.0.row().patch(changed);
         M::auto_now(&mut patch, db.now());
-        let (new, _) = update(db, &patch, base).await?.ok_or_else(|| Error::DoesNotExist {
+        let (new, _) = update(db, &patch, base, Wanted::Row).await?.ok_or_else(|| Error::DoesNotExist {
             model: M::NAME,
             lookup: format!("the row of {}; it was deleted since it was loaded", base.repr()),
         })?;

@@ -1,5 +1,5 @@
 use super::{HasPatch, Operation};
-use crate::engine::{Executor, update};
+use crate::engine::{Executor, Wanted, update};
 use crate::error::{Error, Result};
 use crate::model::{ModelSql, SentryModel};
 use crate::tracked::Tracked;
@@ -29,7 +29,9 @@ impl<M: ModelSql<S::Backend>, S: Executor> Operation<S> for Update<'_, M> {
     async fn run(mut self, db: &mut S) -> Result<bool> {
         let base = self.row.baseline().ok_or(Error::Unsaved { model: M::NAME })?;
         M::auto_now(&mut self.patch, db.now());
-        let Some((new, mask)) = update(db, &self.patch, base).await? else { return Ok(false) };
+        let Some((new, mask)) = update(db, &self.patch, base, Wanted::Assigned).await? else {
+            return Ok(false);
+        };
         self.row.wrote(db.transaction().node(), new, mask);
         Ok(true)
     }

@@ -134,15 +134,15 @@ where
         &mut self,
         statement: Statement<'_, C::Backend>,
     ) -> Result<Vec<M>> {
-        let rows = self.conn.load(statement).await?;
-        rows.and_then(|row| ready(M::read(&row).map_err(diesel::result::Error::DeserializationError)))
-            .try_collect()
-            .await
-            .map_err(Error::from)
+        self.transaction.usable()?;
+        let result = load(self.conn, statement).await;
+        self.transaction.heed::<C::Backend, _>(result)
     }
 
     async fn count(&mut self, statement: Statement<'_, C::Backend>) -> Result<usize> {
-        Ok(self.conn.execute_returning_count(statement).await?)
+        self.transaction.usable()?;
+        let result = self.conn.execute_returning_count(statement).await;
+        self.transaction.heed::<C::Backend, _>(result.map_err(Error::from))
     }
 
     async fn store(&mut self, batch: &[Command]) -> Result<Answer, StoreError> {
@@ -176,6 +176,19 @@ where
     fn now(&self) -> SystemTime {
         self.clock.now()
     }
+}
+
+async fn load<C, M>(conn: &mut C, statement: Statement<'_, C::Backend>) -> Result<Vec<M>>
+where
+    C: AsyncConnection,
+    C::Backend: Dialect,
+    M: ModelSql<C::Backend>,
+{
+    let rows = conn.load(statement).await?;
+    rows.and_then(|row| ready(M::read(&row).map_err(diesel::result::Error::DeserializationError)))
+        .try_collect()
+        .await
+        .map_err(Error::from)
 }
 
 impl<C> Face for AsyncSession<'_, C> {

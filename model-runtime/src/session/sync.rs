@@ -129,11 +129,14 @@ where
         &mut self,
         statement: Statement<'_, C::Backend>,
     ) -> impl Future<Output = Result<Vec<M>>> + Send {
-        ready(load(self.conn, statement))
+        let result = self.transaction.usable().and_then(|()| load(self.conn, statement));
+        ready(self.transaction.heed::<C::Backend, _>(result))
     }
 
     fn count(&mut self, statement: Statement<'_, C::Backend>) -> impl Future<Output = Result<usize>> + Send {
-        ready(self.conn.execute_returning_count(&statement).map_err(Error::from))
+        let usable = self.transaction.usable();
+        let result = usable.and_then(|()| Ok(self.conn.execute_returning_count(&statement)?));
+        ready(self.transaction.heed::<C::Backend, _>(result))
     }
 
     fn store(&mut self, batch: &[Command]) -> impl Future<Output = Result<Answer, StoreError>> + Send {

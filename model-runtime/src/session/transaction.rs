@@ -1,5 +1,8 @@
 //! A session's own transactions: a stack of savepoints, and what they touched.
 use crate::cache::protocol::Command;
+use crate::error::{Error, Result};
+use crate::statement::Dialect;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +29,23 @@ pub struct Transaction {
     node: Option<Arc<TransactionNode>>,
     depth: u32,
     touched: Touched,
+    broken: Option<Broken>,
+}
+
+/// A statement failed, and with it the transaction or a part of it.
+#[derive(Debug)]
+struct Broken {
+    /// Down to which depth; 0 for all of it.
+    depth: u32,
+    /// The statement's error.
+    reason: String,
+}
+
+fn deadlock() -> Error {
+    Error::Deadlock(DieselError::DatabaseError(
+        DatabaseErrorKind::SerializationFailure,
+        Box::new("a deadlock ended the transaction before; run it again".to_owned()),
+    ))
 }
 
 /// What the outermost commit tells the cache.
@@ -40,6 +60,48 @@ impl Transaction {
     #[must_use]
     pub fn depth(&self) -> u32 {
         self.depth
+    }
+
+    /// Whether statements still run in it.
+    ///
+    /// # Errors
+    /// [`Error::Deadlock`] where the database has ended it: outside the transaction that it thinks it is in, a
+    /// statement would be committed by itself.
+    pub(crate) fn usable(&self) -> Result<()> {
+        match &self.broken {
+            Some(Broken { depth: 0, .. }) => Err(deadlock()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it can be committed.
+    ///
+    /// # Errors
+    /// [`Error::Deadlock`] as above; [`Error::Query`] where a statement failed, its error went nowhere, and the
+    /// database would answer COMMIT with a silent rollback.
+    pub(crate) fn committable(&self) -> Result<()> {
+        self.usable()?;
+        match &self.broken {
+            Some(Broken { depth, reason }) if *depth >= self.depth => Err(Error::Query(format!(
+                "the transaction is rolled back, because a statement in it failed and its error was not returned; \
+                 return it, or run the statement in a transaction of its own inside: {reason}"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes note of what a statement came to.
+    pub(crate) fn heed<DB: Dialect, T>(&mut self, result: Result<T>) -> Result<T> {
+        let Err(error) = &result else { return result };
+        if self.depth == 0 || !error.is_from_server() {
+            return result;
+        }
+        if DB::DEADLOCK_ENDS_TRANSACTION && matches!(error, Error::Deadlock(_)) {
+            self.broken = Some(Broken { depth: 0, reason: error.to_string() });
+        } else if DB::FAILURE_ENDS_TRANSACTION && self.broken.is_none() {
+            self.broken = Some(Broken { depth: self.depth, reason: error.to_string() });
+        }
+        result
     }
 
     pub(crate) fn node(&self) -> Option<Arc<TransactionNode>> {
@@ -70,9 +132,12 @@ impl Transaction {
         let Some(node) = self.node.take() else { return };
         node.rolled_back.store(!committed, Ordering::Release);
         self.node.clone_from(&node.parent);
+        // A rollback mends what broke inside.
+        self.broken.take_if(|broken| broken.depth >= self.depth);
         self.depth -= 1;
         if self.depth == 0 {
             self.touched = Touched::default();
+            self.broken = None;
         }
     }
 }

@@ -2,7 +2,7 @@
 use super::Dialect;
 use super::text::Fragment;
 use crate::error::{Error, OutOfBounds, Result, name_bound_field};
-use crate::expression::{Expr, Node, evaluate, start_of};
+use crate::expression::{Computed, Expr, Guard, Node, evaluate, start_of};
 use crate::field::{Assign, FieldOf, Number, Storable, from_number, range_of, to_number};
 use crate::model::SentryModel;
 use diesel::Column;
@@ -13,13 +13,28 @@ use diesel::result::QueryResult;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::marker::PhantomData;
 
-/// A column and the fragment that it is set or compared to.
+/// A column and what it is set or compared to.
 pub(crate) struct Pair<'q, DB: Backend> {
     pub(crate) index: usize,
     pub(crate) column: &'static str,
-    pub(crate) fragment: Fragment<'q, DB>,
+    term: Term<'q, DB>,
     /// Compared, it is `IS NULL`.
     pub(crate) is_null: bool,
+}
+
+enum Term<'q, DB: Backend> {
+    Bound(Fragment<'q, DB>),
+    Computed(&'q Node),
+}
+
+impl<'q, DB: Dialect> Pair<'q, DB> {
+    /// The SQL of the term, over the columns of the row that has the alias `row`.
+    pub(crate) fn fragment(self, row: Option<&'static str>) -> Fragment<'q, DB> {
+        match self.term {
+            Term::Bound(fragment) => fragment,
+            Term::Computed(node) => Box::new(Computed { node, row }),
+        }
+    }
 }
 
 /// A condition that an expression must meet for the statement to write, and the error where it does not.
@@ -37,8 +52,9 @@ impl Guarded<'_> {
         OutOfBounds::error(self.model, self.field, None, self.range)
     }
 
-    pub(crate) fn fragment(&self) -> crate::expression::Guard<'_> {
-        crate::expression::Guard { node: self.node, min: self.min, max: self.max }
+    /// The condition, over the columns of the row that has the alias `row`.
+    pub(crate) fn fragment(&self, row: Option<&'static str>) -> Guard<'_> {
+        Guard { node: self.node, row, min: self.min, max: self.max }
     }
 }
 
@@ -132,6 +148,25 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
         self.pairs.iter().fold(0, |mask, pair| mask | 1 << pair.index)
     }
 
+    /// Whether everything assigned is a value, so that the stored row is known without reading it.
+    pub(crate) fn only_values(&self) -> bool {
+        self.pairs.iter().all(|pair| matches!(pair.term, Term::Bound(_)))
+    }
+
+    /// Bit *i* is set where field *i* is assigned an expression.
+    pub(crate) fn computed_mask(&self) -> u64 {
+        let computed = self.pairs.iter().filter(|pair| matches!(pair.term, Term::Computed(_)));
+        computed.fold(0, |mask, pair| mask | 1 << pair.index)
+    }
+
+    /// Whether an expression reads a column that was assigned before it.
+    pub(crate) fn reads_assigned(&self) -> bool {
+        self.pairs.iter().enumerate().any(|(i, pair)| match &pair.term {
+            Term::Bound(_) => false,
+            Term::Computed(node) => self.pairs.iter().take(i).any(|before| node.reads(before.column)),
+        })
+    }
+
     /// What the statement's text depends on.
     pub(crate) fn shape(&self) -> u64 {
         self.shape.finish()
@@ -146,12 +181,12 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
 
     fn bound<C: Column + 'q, T: Storable<C, DB>>(&mut self, index: usize, value: &'q T, is_null: bool) {
         let fragment = Bound { value, model: self.model, column: PhantomData::<fn() -> C> };
-        self.push::<C>(index, Box::new(fragment), is_null);
+        self.push::<C>(index, Term::Bound(Box::new(fragment)), is_null);
     }
 
-    fn push<C: Column>(&mut self, index: usize, fragment: Fragment<'q, DB>, is_null: bool) {
+    fn push<C: Column>(&mut self, index: usize, term: Term<'q, DB>, is_null: bool) {
         index.hash(&mut self.shape);
-        self.pairs.push(Pair { index, column: C::NAME, fragment, is_null });
+        self.pairs.push(Pair { index, column: C::NAME, term, is_null });
     }
 
     fn computed<M: SentryModel, C: FieldOf<M>>(
@@ -166,7 +201,7 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
             self.guards.push(Guarded { node, min, max, model: self.model, field: C::FIELD, range });
         }
         node.hash_shape(&mut self.shape);
-        self.push::<C>(C::INDEX, Box::new(crate::expression::Computed(node)), false);
+        self.push::<C>(C::INDEX, Term::Computed(node), false);
     }
 
     fn resolved<M: SentryModel, C: FieldOf<M>>(
@@ -196,7 +231,8 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
             return Err(refused());
         }
         let value: C::Value = from_number(number).ok_or_else(refused)?;
-        self.push::<C>(C::INDEX, Box::new(Owned { value, column: PhantomData::<fn() -> C> }), false);
+        let owned = Owned { value, column: PhantomData::<fn() -> C> };
+        self.push::<C>(C::INDEX, Term::Bound(Box::new(owned)), false);
         Ok(())
     }
 }

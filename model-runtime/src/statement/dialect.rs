@@ -2,18 +2,38 @@
 use diesel::backend::Backend;
 use diesel::query_builder::AstPass;
 use diesel::result::QueryResult;
-use diesel::serialize::ToSql;
-use diesel::sql_types::{BigInt, Double};
 
-/// A backend that the statements of this crate run on: every one that stores `i64` and `f64`.
+/// A backend that the statements of this crate run on, and how its SQL differs from the common one.
 ///
-/// Implemented for all of them; nothing is hard-coded per database.
+/// Implemented for Diesel's own backends by the features `sqlite`, `postgres_backend` and `mysql_backend`.
+/// Implement it for a backend of another crate: the constants' defaults are those of PostgreSQL and SQLite.
 // Where clauses other than supertraits are not implied, so the crate's own binds are methods.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a database backend that models run on",
-    note = "the backend must be able to bind `i64` as BIGINT and `f64` as DOUBLE"
+    note = "enable the feature `sqlite`, `postgres` or `mysql` of `model-runtime`, or implement `Dialect` for it"
 )]
 pub trait Dialect: Backend + 'static {
+    /// Whether INSERT and UPDATE return rows. Without it, rows are read again in the same transaction.
+    const RETURNING: bool = true;
+    /// Whether the assignments of one UPDATE all read the old row. Without it the table is joined to itself
+    /// where they read each other's columns.
+    const OLD_ROW_IN_SET: bool = true;
+    /// Whether a deadlock ends the whole transaction, whatever savepoints there are.
+    const DEADLOCK_ENDS_TRANSACTION: bool = false;
+    /// Whether a failed statement ends the transaction up to the innermost savepoint, and COMMIT then rolls back
+    /// without saying so.
+    const FAILURE_ENDS_TRANSACTION: bool = false;
+    /// Inserts a row of defaults.
+    const DEFAULT_VALUES: &'static str = " DEFAULT VALUES";
+    /// The key that the last INSERT of this connection was assigned; asked for without [`RETURNING`](Self::RETURNING).
+    const LAST_INSERT_ID: &'static str = "LAST_INSERT_ID()";
+    /// Locks the rows that a SELECT reads; asked for without [`RETURNING`](Self::RETURNING).
+    const LOCKING: &'static str = " FOR UPDATE";
+    /// The operator that divides integers and truncates towards zero.
+    const INTEGER_DIVISION: &'static str = " / ";
+    /// What stands around `a & b` and `a | b`, so that the result is a signed integer.
+    const AROUND_BITS: (&'static str, &'static str) = ("(", ")");
+
     /// Binds an integer literal as BIGINT.
     ///
     /// # Errors
@@ -27,16 +47,41 @@ pub trait Dialect: Backend + 'static {
     fn bind_f64<'b>(value: &'b f64, out: &mut AstPass<'_, 'b, Self>) -> QueryResult<()>;
 }
 
-impl<DB: Backend + 'static> Dialect for DB
-where
-    i64: ToSql<BigInt, DB>,
-    f64: ToSql<Double, DB>,
-{
-    fn bind_i64<'b>(value: &'b i64, out: &mut AstPass<'_, 'b, Self>) -> QueryResult<()> {
-        out.push_bind_param::<BigInt, i64>(value)
-    }
+#[cfg(any(feature = "sqlite", feature = "postgres_backend", feature = "mysql_backend"))]
+macro_rules! binds {
+    () => {
+        fn bind_i64<'b>(value: &'b i64, out: &mut AstPass<'_, 'b, Self>) -> QueryResult<()> {
+            out.push_bind_param::<diesel::sql_types::BigInt, i64>(value)
+        }
 
-    fn bind_f64<'b>(value: &'b f64, out: &mut AstPass<'_, 'b, Self>) -> QueryResult<()> {
-        out.push_bind_param::<Double, f64>(value)
-    }
+        fn bind_f64<'b>(value: &'b f64, out: &mut AstPass<'_, 'b, Self>) -> QueryResult<()> {
+            out.push_bind_param::<diesel::sql_types::Double, f64>(value)
+        }
+    };
+}
+
+#[cfg(feature = "sqlite")]
+impl Dialect for diesel::sqlite::Sqlite {
+    binds!();
+}
+
+#[cfg(feature = "postgres_backend")]
+impl Dialect for diesel::pg::Pg {
+    const FAILURE_ENDS_TRANSACTION: bool = true;
+
+    binds!();
+}
+
+#[cfg(feature = "mysql_backend")]
+impl Dialect for diesel::mysql::Mysql {
+    const RETURNING: bool = false;
+    const OLD_ROW_IN_SET: bool = false;
+    const DEADLOCK_ENDS_TRANSACTION: bool = true;
+    const DEFAULT_VALUES: &'static str = " () VALUES ()";
+    // `/` of integers is a DECIMAL.
+    const INTEGER_DIVISION: &'static str = " DIV ";
+    // `&` and `|` are unsigned.
+    const AROUND_BITS: (&'static str, &'static str) = ("CAST((", ") AS SIGNED)");
+
+    binds!();
 }

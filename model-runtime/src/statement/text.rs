@@ -1,6 +1,7 @@
 //! One statement type for everything.
 use super::Dialect;
-use super::assignments::{Guarded, Pair};
+use super::assignments::{Assignments, Guarded, Pair};
+use crate::field::KeyCols;
 use crate::model::{ModelSql, SentryModel};
 use diesel::backend::Backend;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
@@ -9,6 +10,35 @@ use diesel::result::QueryResult;
 use std::marker::PhantomData;
 
 pub(crate) type Fragment<'q, DB> = Box<dyn QueryFragment<DB> + Send + 'q>;
+
+const NEW: &str = "__new";
+const OLD: &str = "__old";
+
+/// Which rows an UPDATE names: the one it writes, or beside it the same one as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rows {
+    One,
+    Joined,
+}
+
+impl Rows {
+    /// What the assignments need: where a backend assigns one after the other, an expression that reads what was
+    /// assigned before it needs the old row.
+    fn of<DB: Dialect>(sets: &Assignments<'_, DB>) -> Self {
+        match !DB::OLD_ROW_IN_SET && sets.reads_assigned() {
+            true => Self::Joined,
+            false => Self::One,
+        }
+    }
+
+    fn written(self) -> Option<&'static str> {
+        (self == Self::Joined).then_some(NEW)
+    }
+
+    fn read(self) -> Option<&'static str> {
+        (self == Self::Joined).then_some(OLD)
+    }
+}
 
 enum Part<'q, DB: Backend> {
     Sql(&'static str),
@@ -32,6 +62,17 @@ impl<'q, DB: Dialect> Statement<'q, DB> {
     /// A statement that is prepared once per connection and kept.
     pub(crate) fn new() -> Self {
         Self { parts: Vec::new(), stays_prepared: true }
+    }
+
+    /// `UPDATE … SET … WHERE … AND guards`.
+    pub(crate) fn update<M: ModelSql<DB>>(
+        sets: Assignments<'q, DB>,
+        key: Vec<Pair<'q, DB>>,
+        guards: &'q [Guarded<'q>],
+    ) -> Self {
+        let rows = Rows::of(&sets);
+        let out = Self::new().sql("UPDATE ").updated::<M>(rows).sets(sets.pairs, rows);
+        out.matching(key, rows.read()).guards(guards, rows.read())
     }
 
     /// Keeps it prepared or not, as [`Shapes`](super::Shapes) decides.
@@ -59,33 +100,37 @@ impl<'q, DB: Dialect> Statement<'q, DB> {
         self.names(M::COLUMNS.iter().copied())
     }
 
-    /// `a = …, b = …`.
-    pub(crate) fn sets(mut self, pairs: Vec<Pair<'q, DB>>) -> Self {
+    /// ` RETURNING a, b`: every column of the model.
+    pub(crate) fn returning<M: SentryModel>(self) -> Self {
+        self.sql(" RETURNING ").columns::<M>()
+    }
+
+    /// ` SET a = …, b = …`.
+    fn sets(mut self, pairs: Vec<Pair<'q, DB>>, rows: Rows) -> Self {
         for (i, pair) in pairs.into_iter().enumerate() {
-            let before = if i > 0 { ", " } else { "" };
-            self.parts.extend([Part::Sql(before), Part::Name(pair.column), Part::Sql(" = ")]);
-            self.parts.push(Part::Fragment(pair.fragment));
+            self =
+                self.sql(if i > 0 { ", " } else { " SET " }).column(rows.written(), pair.column).sql(" = ");
+            self.parts.push(Part::Fragment(pair.fragment(rows.read())));
         }
         self
     }
 
-    /// ` WHERE a = … AND b IS NULL`.
-    pub(crate) fn matching(mut self, pairs: Vec<Pair<'q, DB>>) -> Self {
+    /// ` WHERE a = … AND b IS NULL`, of the row that has the alias `row`.
+    pub(crate) fn matching(mut self, pairs: Vec<Pair<'q, DB>>, row: Option<&'static str>) -> Self {
         for (i, pair) in pairs.into_iter().enumerate() {
-            let before = if i > 0 { " AND " } else { " WHERE " };
-            self.parts.extend([Part::Sql(before), Part::Name(pair.column)]);
+            self = self.sql(if i > 0 { " AND " } else { " WHERE " }).column(row, pair.column);
             match pair.is_null {
                 true => self.parts.push(Part::Sql(" IS NULL")),
-                false => self.parts.extend([Part::Sql(" = "), Part::Fragment(pair.fragment)]),
+                false => self.parts.extend([Part::Sql(" = "), Part::Fragment(pair.fragment(row))]),
             }
         }
         self
     }
 
-    /// ` AND guard AND guard`.
-    pub(crate) fn guards<'g: 'q>(mut self, guards: &'g [Guarded<'g>]) -> Self {
+    /// ` AND guard AND guard`, of the row that has the alias `row`.
+    pub(crate) fn guards<'g: 'q>(mut self, guards: &'g [Guarded<'g>], row: Option<&'static str>) -> Self {
         for guard in guards {
-            self = self.sql(" AND ").fragment(guard.fragment());
+            self = self.sql(" AND ").fragment(guard.fragment(row));
         }
         self
     }
@@ -93,24 +138,49 @@ impl<'q, DB: Dialect> Statement<'q, DB> {
     /// ` AND NOT (guard AND guard)`.
     pub(crate) fn refused_by<'g: 'q>(mut self, guards: &'g [Guarded<'g>]) -> Self {
         for (i, guard) in guards.iter().enumerate() {
-            self = self.sql(if i == 0 { " AND NOT (" } else { " AND " }).fragment(guard.fragment());
+            self = self.sql(if i == 0 { " AND NOT (" } else { " AND " }).fragment(guard.fragment(None));
         }
         self.sql(if guards.is_empty() { "" } else { ")" })
+    }
+
+    /// The table, or the table beside itself.
+    fn updated<M: ModelSql<DB>>(self, rows: Rows) -> Self {
+        let Rows::Joined = rows else { return self.table::<M>() };
+        let mut out =
+            self.table::<M>().sql(" AS ").name(NEW).sql(" JOIN ").table::<M>().sql(" AS ").name(OLD);
+        for (i, column) in M::Pk::COLUMNS.iter().enumerate() {
+            out = out.sql(if i > 0 { " AND " } else { " ON " });
+            out = out.column(Some(NEW), column).sql(" = ").column(Some(OLD), column);
+        }
+        out
     }
 
     /// `(a, b) VALUES (…, …)`, or `DEFAULT VALUES`.
     pub(crate) fn values(mut self, pairs: Vec<Pair<'q, DB>>) -> Self {
         if pairs.is_empty() {
-            return self.sql(" DEFAULT VALUES");
+            return self.sql(DB::DEFAULT_VALUES);
         }
         self = self.sql(" (").names(pairs.iter().map(|pair| pair.column)).sql(") VALUES (");
         for (i, pair) in pairs.into_iter().enumerate() {
             if i > 0 {
                 self.parts.push(Part::Sql(", "));
             }
-            self.parts.push(Part::Fragment(pair.fragment));
+            self.parts.push(Part::Fragment(pair.fragment(None)));
         }
         self.sql(")")
+    }
+
+    /// `row.name`, or `name`.
+    pub(crate) fn column(self, row: Option<&'static str>, name: &'static str) -> Self {
+        match row {
+            Some(row) => self.name(row).sql(".").name(name),
+            None => self.name(name),
+        }
+    }
+
+    fn name(mut self, name: &'static str) -> Self {
+        self.parts.push(Part::Name(name));
+        self
     }
 
     fn names(mut self, names: impl IntoIterator<Item = &'static str>) -> Self {
