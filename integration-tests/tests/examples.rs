@@ -92,6 +92,12 @@ fn with_redis_in_trouble(trouble: impl Fn(&mut RedisServer)) {
 }
 
 #[test]
+fn the_main_job_on_mysql_with_several_writers() {
+    let mysql = server("TEST_DATABASE_URL_MYSQL");
+    equals_the_oracle(&["--threads", "4", "--database-url", &mysql], MOST);
+}
+
+#[test]
 fn the_main_job_with_redis_killed_in_mid_run() {
     with_redis_in_trouble(|server| {
         server.kill();
@@ -137,6 +143,10 @@ fn unreachable_servers_are_named() {
     refused(
         &["--database-url", "postgres://127.0.0.1:1/x"],
         &["cannot connect to PostgreSQL", "is the server running"],
+    );
+    refused(
+        &["--database-url", "mysql://127.0.0.1:1/x"],
+        &["cannot connect to MySQL", "is the server running"],
     );
     refused(&["--database-url", "nonsense"], &["sqlite:FILE", "postgres://"]);
     refused(&["--database-url", "sqlite:/no/such/folder/file"], &["/no/such/folder/file", "write to"]);

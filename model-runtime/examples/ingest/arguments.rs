@@ -12,7 +12,7 @@ const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../integration-tests/da
 #[derive(Debug, Parser)]
 #[command(name = "ingest")]
 pub(crate) struct Arguments {
-    /// `sqlite:FILE` (a new file) or `postgres://…`; a temporary SQLite file if not given
+    /// `sqlite:FILE` (a new file), `postgres://…` or `mysql://…`; a temporary SQLite file if not given
     #[arg(long, value_name = "URL")]
     pub(crate) database_url: Option<String>,
     /// `redis://…`; the in-process store if not given

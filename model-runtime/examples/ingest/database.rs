@@ -23,6 +23,19 @@ pub(crate) enum Target {
         /// A schema of this run's own, so that no table of the user's is touched.
         schema: String,
     },
+    #[cfg(feature = "mysql")]
+    Mysql {
+        url: String,
+        /// A database of this run's own.
+        database: String,
+    },
+}
+
+/// What the databases spell differently.
+struct Spelling {
+    table: &'static str,
+    key: &'static str,
+    path: &'static str,
 }
 
 /// Counts the statements of all connections.
@@ -39,13 +52,27 @@ impl Target {
         let target = Self::named(url)?;
         match &target {
             Self::Sqlite { .. } => {
-                create(SqliteConnection::open(&target)?, "INTEGER PRIMARY KEY AUTOINCREMENT")?;
+                let spelling =
+                    Spelling { table: "groups", key: "INTEGER PRIMARY KEY AUTOINCREMENT", path: "TEXT" };
+                create(SqliteConnection::open(&target)?, &spelling)?;
             }
             #[cfg(feature = "postgres")]
             Self::Postgres { url, schema } => {
                 let mut conn = postgres(url)?;
                 conn.batch_execute(&format!("CREATE SCHEMA {schema}"))?;
-                create(PgConnection::open(&target)?, "SERIAL PRIMARY KEY")?;
+                let spelling = Spelling { table: "groups", key: "SERIAL PRIMARY KEY", path: "TEXT" };
+                create(PgConnection::open(&target)?, &spelling)?;
+            }
+            #[cfg(feature = "mysql")]
+            Self::Mysql { url, database } => {
+                let options = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
+                mysql(url)?.batch_execute(&format!("CREATE DATABASE {database} {options}"))?;
+                let spelling = Spelling {
+                    table: "`groups`",
+                    key: "INTEGER PRIMARY KEY AUTO_INCREMENT",
+                    path: "VARCHAR(500)",
+                };
+                create(MysqlConnection::open(&target)?, &spelling)?;
             }
         }
         Ok(target)
@@ -67,9 +94,10 @@ impl Target {
             Some(url) if url.starts_with("postgres:") || url.starts_with("postgresql:") => {
                 Self::postgres(url)
             }
-            Some(_) => {
-                Err("--database-url: expected `sqlite:FILE` or `postgres://user@host/database`".into())
-            }
+            Some(url) if url.starts_with("mysql:") => Self::mysql(url),
+            Some(_) => Err("--database-url: expected `sqlite:FILE`, `postgres://user@host/database` or \
+                            `mysql://user@host/database`"
+                .into()),
         }
     }
 
@@ -84,6 +112,17 @@ impl Target {
         Err("this database needs the feature `postgres`: run with `--features postgres`".into())
     }
 
+    #[cfg(feature = "mysql")]
+    #[allow(clippy::unnecessary_wraps, reason = "without the feature it is an error")]
+    fn mysql(url: &str) -> Result<Self, Failure> {
+        Ok(Self::Mysql { url: url.to_owned(), database: format!("ingest_{}", std::process::id()) })
+    }
+
+    #[cfg(not(feature = "mysql"))]
+    fn mysql(_url: &str) -> Result<Self, Failure> {
+        Err("this database needs the feature `mysql`: run with `--features mysql`".into())
+    }
+
     /// Removes what was created on a server.
     pub(crate) fn remove(&self) -> Result<(), Failure> {
         match self {
@@ -92,13 +131,18 @@ impl Target {
             Self::Postgres { url, schema } => {
                 Ok(postgres(url)?.batch_execute(&format!("DROP SCHEMA {schema} CASCADE"))?)
             }
+            #[cfg(feature = "mysql")]
+            Self::Mysql { url, database } => {
+                Ok(mysql(url)?.batch_execute(&format!("DROP DATABASE {database}"))?)
+            }
         }
     }
 }
 
-fn create(mut conn: impl SimpleConnection, key: &str) -> Result<(), Failure> {
+fn create(mut conn: impl SimpleConnection, spelling: &Spelling) -> Result<(), Failure> {
+    let Spelling { table, key, path } = spelling;
     conn.batch_execute(&format!(
-        "CREATE TABLE groups (id {key}, path TEXT NOT NULL UNIQUE, times_seen INTEGER NOT NULL,
+        "CREATE TABLE {table} (id {key}, path {path} NOT NULL UNIQUE, times_seen INTEGER NOT NULL,
          lines_added BIGINT NOT NULL, lines_removed BIGINT NOT NULL, first_seen BIGINT NOT NULL,
          last_seen BIGINT NOT NULL, last_event TEXT NOT NULL)"
     ))?;
@@ -117,7 +161,7 @@ pub(crate) fn count_statements(conn: &mut impl Connection, statements: &Statemen
 
 impl Open for SqliteConnection {
     fn open(target: &Target) -> Result<Self, Failure> {
-        #[cfg_attr(not(feature = "postgres"), allow(irrefutable_let_patterns, reason = "the only target"))]
+        #[allow(irrefutable_let_patterns, reason = "without other features the only target")]
         let Target::Sqlite { file, .. } = target else { return Err("not a SQLite database".into()) };
         let name = file.display();
         let mut conn = Self::establish(&file.to_string_lossy()).map_err(|error| {
@@ -145,6 +189,27 @@ impl Open for PgConnection {
         let Target::Postgres { url, schema } = target else { return Err("not a PostgreSQL database".into()) };
         let mut conn = postgres(url)?;
         conn.batch_execute(&format!("SET search_path TO {schema}"))?;
+        Ok(conn)
+    }
+
+    fn group_count(&mut self) -> QueryResult<i64> {
+        crate::model::groups::table.count().get_result(self)
+    }
+}
+
+#[cfg(feature = "mysql")]
+fn mysql(url: &str) -> Result<MysqlConnection, Failure> {
+    let hint = "is the server running, and does the URL name it?";
+    MysqlConnection::establish(url)
+        .map_err(|error| format!("cannot connect to MySQL: {error}; {hint}").into())
+}
+
+#[cfg(feature = "mysql")]
+impl Open for MysqlConnection {
+    fn open(target: &Target) -> Result<Self, Failure> {
+        let Target::Mysql { url, database } = target else { return Err("not a MySQL database".into()) };
+        let mut conn = mysql(url)?;
+        conn.batch_execute(&format!("USE {database}"))?;
         Ok(conn)
     }
 

@@ -35,6 +35,8 @@ pub(crate) fn ingest(
         Target::Sqlite { .. } => ingest_on::<SqliteConnection>(target, cache, events, threads),
         #[cfg(feature = "postgres")]
         Target::Postgres { .. } => ingest_on::<diesel::PgConnection>(target, cache, events, threads),
+        #[cfg(feature = "mysql")]
+        Target::Mysql { .. } => ingest_on::<diesel::MysqlConnection>(target, cache, events, threads),
     }
 }
 
@@ -152,6 +154,8 @@ pub(crate) fn differences(
         Target::Sqlite { .. } => differences_on::<SqliteConnection>(target, cache, expected),
         #[cfg(feature = "postgres")]
         Target::Postgres { .. } => differences_on::<diesel::PgConnection>(target, cache, expected),
+        #[cfg(feature = "mysql")]
+        Target::Mysql { .. } => differences_on::<diesel::MysqlConnection>(target, cache, expected),
     }
 }
 
