@@ -2,15 +2,17 @@
 use crate::cache::codec::{CacheSpec, Fingerprint};
 use crate::error::Result;
 use crate::field::{CacheKey, KeyCols, KeyFor, Number};
-use crate::operation::{Create, Get, GetOrCreate, Operation, Upsert};
+use crate::operation::{Create, DeleteWhere, Get, GetOrCreate, Operation, UpdateWhere, Upsert};
 use crate::repr::Repr;
 use crate::session::Runner;
 use crate::statement::{Assignments, Dialect, Shapes};
 use crate::tracked::Tracked;
 use diesel::deserialize;
+use diesel::expression::AppearsOnTable;
 use diesel::query_builder::AstPass;
 use diesel::result::QueryResult;
 use diesel::row::Row;
+use diesel::sql_types::BoolOrNullableBool;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
@@ -181,6 +183,60 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
         Self::builder(GetOrCreate::new())
     }
 
+    /// Starts an UPDATE of every row that matches a Diesel predicate: set fields, then `execute`, which returns how
+    /// many rows there were. Every cached row among them is invalidated.
+    ///
+    /// A bound that refuses one row refuses all: [`Error::OutOfBounds`](crate::Error::OutOfBounds), and nothing is
+    /// written. The primary key cannot be assigned.
+    ///
+    /// SQL: one statement where the model is not cached and nothing is guarded; else `BEGIN`, `UPDATE … RETURNING`
+    /// of the keys (without RETURNING, `SELECT … FOR UPDATE` before it), one `SELECT` per guard, `COMMIT`. Cache:
+    /// one round trip before and one after the commit for each 512 rows.
+    ///
+    /// # Example: reset the counters of one organization
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest.rs"));
+    /// use model_runtime::prelude::*;
+    ///
+    /// # fn main() -> Result<(), Error> { session(|db| {
+    /// # Project::create().organization_id(1).slug("pump").name("Pump").execute(db)?;
+    /// let rows = Project::update_where(projects::organization_id.eq(1)).events(0).execute(db)?;
+    /// assert_eq!(rows, 1);
+    /// # Ok(()) }) }
+    /// ```
+    fn update_where<P>(predicate: P) -> Self::Builder<UpdateWhere<Self, P>>
+    where
+        P: AppearsOnTable<Self::Table>,
+        P::SqlType: BoolOrNullableBool,
+    {
+        Self::builder(UpdateWhere::new(predicate))
+    }
+
+    /// Starts a DELETE of every row that matches a Diesel predicate; `execute` returns how many there were. Every
+    /// cached row among them is invalidated.
+    ///
+    /// SQL: one statement where the model is not cached; else `BEGIN`, `DELETE … RETURNING` of the keys (without
+    /// RETURNING, `SELECT … FOR UPDATE` before it), `COMMIT`. Cache: as [`update_where`](Self::update_where).
+    ///
+    /// # Example: delete what nobody uses
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest.rs"));
+    /// use model_runtime::prelude::*;
+    ///
+    /// # fn main() -> Result<(), Error> { session(|db| {
+    /// # Project::create().organization_id(1).slug("pump").name("Pump").execute(db)?;
+    /// let rows = Project::delete_where(projects::events.eq(0)).execute(db)?;
+    /// assert_eq!(rows, 1);
+    /// # Ok(()) }) }
+    /// ```
+    fn delete_where<P>(predicate: P) -> DeleteWhere<Self, P>
+    where
+        P: AppearsOnTable<Self::Table>,
+        P::SqlType: BoolOrNullableBool,
+    {
+        DeleteWhere::new(predicate)
+    }
+
     /// The row with this primary key or unique field, from the cache where it is there.
     ///
     /// The result is never older than what was committed when the call began. Inside a transaction the
@@ -230,6 +286,9 @@ pub trait ModelSql<DB: Dialect>: SentryModel {
     fn visit<'b>(patch: &'b Self::Patch, out: &mut Assignments<'b, DB>) -> Result<()>;
     #[doc(hidden)]
     fn pk<'b>(&'b self, out: &mut Assignments<'b, DB>);
+    /// Reads the columns of the primary key, in its order.
+    #[doc(hidden)]
+    fn read_key<'r, R: Row<'r, DB>>(row: &R) -> deserialize::Result<<Self::Pk as KeyCols>::Key>;
     /// Reads the columns of [`SentryModel::COLUMNS`].
     #[doc(hidden)]
     fn read<'r, R: Row<'r, DB>>(row: &R) -> deserialize::Result<Self>;

@@ -19,6 +19,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
 //     static __SPEC: __rt::CacheSpec<Project> = __rt::CacheSpec {
 //         ttl_ms: 300000,
 //         key: __rt::key_texts::<(__rt::Col<Project, projects::id>,)>,
+//         texts: <(__rt::Col<Project, projects::id>,) as __rt::KeyTexts>::texts,
 //         lookups: &[__lookup::<projects::slug>(), …],
 //         encode: |__row, __out| {
 //             __rt::Encoder::field(__out, &__row.id)?;
@@ -46,6 +47,7 @@ fn cache(model: &Model) -> Option<TokenStream> {
             static __SPEC: __rt::CacheSpec<#ident> = __rt::CacheSpec {
                 ttl_ms: #ttl,
                 key: __rt::key_texts::<#key>,
+                texts: <#key as __rt::KeyTexts>::texts,
                 lookups: &[#(__lookup::<#lookups>()),*],
                 encode: |__row, __out| {
                     #encode

@@ -39,6 +39,9 @@ pub(super) fn expand(model: &Model) -> TokenStream {
                 _: &mut __rt::Assignments<'b, __DB>,
             ) -> ::core::result::Result<(), __rt::Error> #never
             fn pk<'b>(&'b self, _: &mut __rt::Assignments<'b, __DB>) #never
+            fn read_key<'r, __R: __rt::Row<'r, __DB>>(
+                _: &__R,
+            ) -> __rt::FromRow<<Self::Pk as __rt::KeyCols>::Key> #never
             fn read<'r, __R: __rt::Row<'r, __DB>>(_: &__R) -> __rt::FromRow<Self> #never
         }
     }

@@ -21,6 +21,9 @@ use quote::quote;
 //     fn pk<'b>(&'b self, __out: &mut __rt::Assignments<'b, __DB>) {
 //         __out.value::<projects::id, _>(0, &self.id);
 //     }
+//     fn read_key<'r, __R: __rt::Row<'r, __DB>>(__row: &__R) -> __rt::FromRow<<Self::Pk as __rt::KeyCols>::Key> {
+//         Ok((<i32 as __rt::Storable<projects::id, __DB>>::read(__row, 0)?,))
+//     }
 //     fn read<'r, __R: __rt::Row<'r, __DB>>(__row: &__R) -> __rt::FromRow<Self> {
 //         Ok(Self { id: __rt::read_field::<Self, projects::id, __DB, __R>(__row)?, … })
 //     }
@@ -35,6 +38,10 @@ pub(super) fn expand(model: &Model) -> TokenStream {
     let key = model.of(&model.key).map(|field| {
         let (name, column, index) = (&field.ident, model.column(field), field.index);
         quote!(__rt::Assignments::value::<#column, _>(__out, #index, &self.#name);)
+    });
+    let read_key = model.of(&model.key).enumerate().map(|(at, field)| {
+        let (ty, column) = (&field.ty, model.column(field));
+        quote!(<#ty as __rt::Storable<#column, __DB>>::read(__row, #at)?)
     });
     quote! {
         #[automatically_derived]
@@ -55,6 +62,11 @@ pub(super) fn expand(model: &Model) -> TokenStream {
             }
             fn pk<'b>(&'b self, __out: &mut __rt::Assignments<'b, __DB>) {
                 #(#key)*
+            }
+            fn read_key<'r, __R: __rt::Row<'r, __DB>>(
+                __row: &__R,
+            ) -> __rt::FromRow<<Self::Pk as __rt::KeyCols>::Key> {
+                ::core::result::Result::Ok((#(#read_key,)*))
             }
             fn read<'r, __R: __rt::Row<'r, __DB>>(__row: &__R) -> __rt::FromRow<Self> {
                 ::core::result::Result::Ok(Self {

@@ -9,8 +9,8 @@ pub use crate::cache::codec::{CacheSpec, CodecError, Decoder, Encoder, Fingerpri
 pub use crate::error::Error;
 pub use crate::field::null::{Probe, ProbeAny, ProbeOption};
 pub use crate::field::{
-    Assign, BoundedInput, BoundedInteger, CacheKey, Col, FieldOf, Input, LookupKind, Number, Storable,
-    Timestamp, ToField,
+    Assign, BoundedInput, BoundedInteger, CacheKey, Col, FieldOf, Input, KeyCols, KeyTexts, LookupKind,
+    Number, Storable, Timestamp, ToField,
 };
 pub use crate::model::{ModelSql, ModelState, SentryModel};
 pub use crate::operation::{Defaults, HasDefaults, HasOnInsert, HasPatch, Operation};

@@ -77,11 +77,13 @@ impl Decoder<'_> {
 pub(crate) type Texts = Vec<(&'static str, String)>;
 
 /// How a model is cached; one static per model that has `#[cache_fields]`.
-pub struct CacheSpec<M: 'static> {
+pub struct CacheSpec<M: SentryModel> {
     /// How long a row may stay, in milliseconds.
     pub ttl_ms: u64,
-    /// The primary key's texts.
+    /// The primary key's texts, of a row.
     pub key: fn(&M) -> Texts,
+    /// The same, of the key.
+    pub texts: fn(&<M::Pk as KeyCols>::Key) -> Texts,
     /// The unique lookups.
     pub lookups: &'static [LookupSpec<M>],
     /// Appends every field.
@@ -104,7 +106,7 @@ impl<M: SentryModel> CacheSpec<M> {
     }
 }
 
-impl<M> std::fmt::Debug for CacheSpec<M> {
+impl<M: SentryModel> std::fmt::Debug for CacheSpec<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CacheSpec").field("ttl_ms", &self.ttl_ms).finish_non_exhaustive()
     }

@@ -5,7 +5,11 @@ use super::observe::Event;
 use super::protocol::{Command, Reply};
 use crate::engine::{Executor, Scope};
 use crate::error::Outcome;
+use crate::field::KeyCols;
 use crate::model::{ModelSql, SentryModel};
+
+/// How many keys go in one round trip: a bulk write must not outlast the store's time-out.
+const BATCH: usize = 512;
 
 /// The intents of one commit.
 #[derive(Debug)]
@@ -34,7 +38,10 @@ pub(crate) async fn place<S: Executor>(db: &mut S, keys: Vec<String>) -> Intents
     let lifetime_ms = db.cache().config().intent_ms;
     let command = |key: &String| Command::Place { key: key.clone(), token, lifetime_ms };
     let batch: Vec<_> = keys.iter().map(command).collect();
-    let placed = batch.is_empty() || db.store(&batch).await.is_ok();
+    let mut placed = true;
+    for chunk in batch.chunks(BATCH) {
+        placed &= db.store(chunk).await.is_ok();
+    }
     Intents { token, keys, placed }
 }
 
@@ -56,17 +63,15 @@ pub(crate) async fn release<S: Executor>(
     if outcome == Outcome::Done {
         batch.extend(unpoint);
     }
-    if batch.is_empty() {
-        return;
-    }
-    match db.store(&batch).await {
-        Ok(answer) => {
-            let lost =
-                answer.replies.iter().take(keys.len()).filter(|reply| **reply == Reply::Done(true)).count();
-            db.cache().counters().add(Event::LostIntent, lost as u64);
-        }
-        // Sent again before the cache is next asked anything.
-        Err(_) => db.cache().postpone(keys),
+    for chunk in batch.chunks(BATCH) {
+        let Ok(answer) = db.store(chunk).await else {
+            // Sent again before the cache is next asked anything.
+            return db.cache().postpone(keys);
+        };
+        let lost = chunk.iter().zip(&answer.replies).filter(|(command, reply)| {
+            matches!(command, Command::Release { .. }) && **reply == Reply::Done(true)
+        });
+        db.cache().counters().add(Event::LostIntent, lost.count() as u64);
     }
 }
 
@@ -124,6 +129,20 @@ where
     match db.scope() {
         Scope::Session => db.transaction().touch(key),
         Scope::Foreign | Scope::Autocommit => place_and_leave(db, vec![key]).await,
+    }
+}
+
+/// A statement inside a transaction wrote the rows with these primary keys.
+pub(crate) async fn touch_keys<M, S>(db: &mut S, keys: &[<M::Pk as KeyCols>::Key])
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let Some(spec) = M::cache() else { return };
+    let entries: Vec<_> = keys.iter().map(|key| db.cache().key(M::NAME, &(spec.texts)(key))).collect();
+    match db.scope() {
+        Scope::Session => entries.into_iter().for_each(|entry| db.transaction().touch(entry)),
+        Scope::Foreign | Scope::Autocommit => place_and_leave(db, entries).await,
     }
 }
 

@@ -2,6 +2,7 @@
 use crate::cache::Cache;
 use crate::cache::protocol::Command;
 use crate::error::Result;
+use crate::field::KeyCols;
 use crate::model::ModelSql;
 use crate::session::Transaction;
 use crate::statement::{Dialect, Statement};
@@ -30,6 +31,12 @@ pub trait Executor: Send {
         &mut self,
         statement: Statement<'_, Self::Backend>,
     ) -> impl Future<Output = Result<Vec<M>>> + Send;
+
+    /// Runs a statement and reads the primary keys that it returns.
+    fn keys<M: ModelSql<Self::Backend>>(
+        &mut self,
+        statement: Statement<'_, Self::Backend>,
+    ) -> impl Future<Output = Result<Vec<<M::Pk as KeyCols>::Key>>> + Send;
 
     /// Runs a statement and counts the rows it touched.
     fn count(

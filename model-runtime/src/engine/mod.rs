@@ -1,6 +1,7 @@
 //! The algorithms, each once, as `async fn`s over an [`Executor`].
 //!
 //! The sync session's executor never suspends, so one poll ends each of them; the async session awaits.
+mod bulk;
 mod executor;
 mod read;
 mod reread;
@@ -8,6 +9,7 @@ mod transaction;
 mod upsert;
 mod write;
 
+pub(crate) use bulk::{delete_where, update_where};
 pub use executor::{Executor, Scope};
 pub(crate) use read::get;
 pub(crate) use transaction::{begin, commit, rollback};

@@ -158,8 +158,11 @@ where
     let one_row = names_one_row::<M>(wheres.mask());
     let shape = sets.shape() ^ wheres.matching_shape() ^ Verb::Upsert as u64;
     let guards = std::mem::take(&mut sets.guards);
-    let statement =
-        Statement::update::<M>(sets, wheres.pairs, &guards).stays_prepared(M::state().shapes.admit(shape));
+    let (statement, old) = Statement::update::<M>(sets);
+    let statement = statement
+        .matching(wheres.pairs, old)
+        .guards(&guards, old)
+        .stays_prepared(M::state().shapes.admit(shape));
     let rows = match S::Backend::RETURNING {
         true => update_and_check(db, statement, lookup, &guards, one_row).await?,
         // Nothing is locked before there is a row: the lock of a gap stands in the way of every insert beside it.

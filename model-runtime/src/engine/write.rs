@@ -102,7 +102,8 @@ where
     let mut key = Assignments::new::<M>(Purpose::Update);
     base.pk(&mut key);
     let guards = std::mem::take(&mut sets.guards);
-    let statement = Statement::update::<M>(sets, key.pairs, &guards).stays_prepared(kept);
+    let (statement, old) = Statement::update::<M>(sets);
+    let statement = statement.matching(key.pairs, old).guards(&guards, old).stays_prepared(kept);
     let result = source.stored(db, statement, patch, base).await;
     let outcome = Outcome::of_statement(&result);
     let new = result.as_ref().ok().and_then(|rows| rows.first());

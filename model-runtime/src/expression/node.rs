@@ -1,5 +1,5 @@
 //! The tree of an expression, and how it becomes SQL.
-use crate::statement::Dialect;
+use crate::statement::{Dialect, TableName};
 use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::result::QueryResult;
 use std::fmt;
@@ -99,13 +99,13 @@ impl Node {
     // guard answers false where the narrow type would raise "out of range".
     fn walk<'b, DB: Dialect>(
         &'b self,
-        row: Option<&'static str>,
+        row: Option<TableName<DB>>,
         out: &mut AstPass<'_, 'b, DB>,
     ) -> QueryResult<()> {
         match self {
             Self::Column(name) => {
                 if let Some(row) = row {
-                    out.push_identifier(row)?;
+                    row(out.reborrow())?;
                     out.push_sql(".");
                 }
                 out.push_identifier(name)
@@ -140,27 +140,27 @@ impl fmt::Display for Node {
     }
 }
 
-/// The expression itself, over the columns of the row that has the alias `row`.
-pub(crate) struct Computed<'e> {
+/// The expression itself, over the columns of the table `row`.
+pub(crate) struct Computed<'e, DB: Dialect> {
     pub(crate) node: &'e Node,
-    pub(crate) row: Option<&'static str>,
+    pub(crate) row: Option<TableName<DB>>,
 }
 
-impl<DB: Dialect> QueryFragment<DB> for Computed<'_> {
+impl<DB: Dialect> QueryFragment<DB> for Computed<'_, DB> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
         self.node.walk(self.row, &mut out)
     }
 }
 
 /// `(expression BETWEEN min AND max) IS NOT FALSE`: NULL is left to the column's own constraint.
-pub(crate) struct Guard<'e> {
+pub(crate) struct Guard<'e, DB: Dialect> {
     pub(crate) node: &'e Node,
-    pub(crate) row: Option<&'static str>,
+    pub(crate) row: Option<TableName<DB>>,
     pub(crate) min: i64,
     pub(crate) max: i64,
 }
 
-impl<DB: Dialect> QueryFragment<DB> for Guard<'_> {
+impl<DB: Dialect> QueryFragment<DB> for Guard<'_, DB> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
         out.push_sql("(");
         self.node.walk(self.row, &mut out)?;

@@ -37,7 +37,7 @@ pub trait KeyCols: 'static {
     /// The model they belong to.
     type Model: SentryModel;
     /// One value per column.
-    type Key: Clone + Send + Sync + 'static;
+    type Key: Clone + PartialEq + Send + Sync + 'static;
     /// The fields' places in the struct.
     const INDEXES: &'static [usize];
     /// The columns' names in the database.

@@ -1,4 +1,5 @@
 //! Operations are values without a backend; a session adds the backend when it runs them.
+mod bulk;
 mod create;
 mod delete;
 mod get;
@@ -6,6 +7,7 @@ mod save;
 mod update;
 mod upsert;
 
+pub use bulk::{DeleteWhere, UpdateWhere};
 pub use create::Create;
 pub use delete::Delete;
 pub use get::Get;

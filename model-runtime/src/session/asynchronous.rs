@@ -6,10 +6,12 @@ use crate::cache::protocol::Command;
 use crate::clock::Clock;
 use crate::engine::{self, Executor};
 use crate::error::{Error, Result};
+use crate::field::KeyCols;
 use crate::model::ModelSql;
 use crate::operation::Operation;
 use crate::statement::{Dialect, Statement};
 use crate::store::{Answer, StoreError};
+use diesel::deserialize;
 use diesel_async::{AsyncConnection, TransactionManager};
 use futures_util::{FutureExt, TryStreamExt};
 use std::future::ready;
@@ -135,7 +137,16 @@ where
         statement: Statement<'_, C::Backend>,
     ) -> Result<Vec<M>> {
         self.transaction.usable()?;
-        let result = load(self.conn, statement).await;
+        let result = load(self.conn, statement, |row| M::read(row)).await;
+        self.transaction.heed::<C::Backend, _>(result)
+    }
+
+    async fn keys<M: ModelSql<C::Backend>>(
+        &mut self,
+        statement: Statement<'_, C::Backend>,
+    ) -> Result<Vec<<M::Pk as KeyCols>::Key>> {
+        self.transaction.usable()?;
+        let result = load(self.conn, statement, |row| M::read_key(row)).await;
         self.transaction.heed::<C::Backend, _>(result)
     }
 
@@ -178,14 +189,18 @@ where
     }
 }
 
-async fn load<C, M>(conn: &mut C, statement: Statement<'_, C::Backend>) -> Result<Vec<M>>
+async fn load<C, T>(
+    conn: &mut C,
+    statement: Statement<'_, C::Backend>,
+    read: impl for<'r, 'q> Fn(&C::Row<'r, 'q>) -> deserialize::Result<T> + Send,
+) -> Result<Vec<T>>
 where
     C: AsyncConnection,
     C::Backend: Dialect,
-    M: ModelSql<C::Backend>,
+    T: Send,
 {
     let rows = conn.load(statement).await?;
-    rows.and_then(|row| ready(M::read(&row).map_err(diesel::result::Error::DeserializationError)))
+    rows.and_then(|row| ready(read(&row).map_err(diesel::result::Error::DeserializationError)))
         .try_collect()
         .await
         .map_err(Error::from)

@@ -5,11 +5,13 @@ use crate::cache::protocol::Command;
 use crate::clock::Clock;
 use crate::engine::{self, Executor};
 use crate::error::{Error, Result};
+use crate::field::KeyCols;
 use crate::model::ModelSql;
 use crate::operation::Operation;
 use crate::statement::{Dialect, Statement};
 use crate::store::{Answer, StoreError};
 use diesel::connection::{LoadConnection, TransactionManager, TransactionManagerStatus};
+use diesel::deserialize;
 use std::future::ready;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
@@ -129,8 +131,14 @@ where
         &mut self,
         statement: Statement<'_, C::Backend>,
     ) -> impl Future<Output = Result<Vec<M>>> + Send {
-        let result = self.transaction.usable().and_then(|()| load(self.conn, statement));
-        ready(self.transaction.heed::<C::Backend, _>(result))
+        ready(self.load(statement, |row| M::read(row)))
+    }
+
+    fn keys<M: ModelSql<C::Backend>>(
+        &mut self,
+        statement: Statement<'_, C::Backend>,
+    ) -> impl Future<Output = Result<Vec<<M::Pk as KeyCols>::Key>>> + Send {
+        ready(self.load(statement, |row| M::read_key(row)))
     }
 
     fn count(&mut self, statement: Statement<'_, C::Backend>) -> impl Future<Output = Result<usize>> + Send {
@@ -177,17 +185,21 @@ pub(super) fn open_depth(status: &TransactionManagerStatus) -> u32 {
     status.transaction_depth().map_or(u32::MAX, |depth| depth.map_or(0, std::num::NonZero::get))
 }
 
-fn load<C, M>(conn: &mut C, statement: Statement<'_, C::Backend>) -> Result<Vec<M>>
+impl<C: LoadConnection> Session<'_, C>
 where
-    C: LoadConnection,
     C::Backend: Dialect,
-    M: ModelSql<C::Backend>,
 {
-    let mut rows = Vec::new();
-    for row in conn.load(statement)? {
-        rows.push(M::read(&row?).map_err(diesel::result::Error::DeserializationError)?);
+    fn load<T>(
+        &mut self,
+        statement: Statement<'_, C::Backend>,
+        read: impl for<'r, 'q> Fn(&C::Row<'r, 'q>) -> deserialize::Result<T>,
+    ) -> Result<Vec<T>> {
+        let result = self.transaction.usable().and_then(|()| {
+            let rows = self.conn.load(statement)?;
+            rows.map(|row| Ok(read(&row?).map_err(diesel::result::Error::DeserializationError)?)).collect()
+        });
+        self.transaction.heed::<C::Backend, _>(result)
     }
-    Ok(rows)
 }
 
 impl<C> Face for Session<'_, C> {

@@ -1,6 +1,6 @@
 //! What a patch or a key turns into: one fragment per column, and the guards of its expressions.
 use super::Dialect;
-use super::text::Fragment;
+use super::text::{Fragment, TableName};
 use crate::error::{Error, OutOfBounds, Result, name_bound_field};
 use crate::expression::{Computed, Expr, Guard, Node, evaluate, start_of};
 use crate::field::{Assign, FieldOf, Number, Storable, from_number, range_of, to_number};
@@ -28,8 +28,8 @@ enum Term<'q, DB: Backend> {
 }
 
 impl<'q, DB: Dialect> Pair<'q, DB> {
-    /// The SQL of the term, over the columns of the row that has the alias `row`.
-    pub(crate) fn fragment(self, row: Option<&'static str>) -> Fragment<'q, DB> {
+    /// The SQL of the term, over the columns of the table `row`.
+    pub(crate) fn fragment(self, row: Option<TableName<DB>>) -> Fragment<'q, DB> {
         match self.term {
             Term::Bound(fragment) => fragment,
             Term::Computed(node) => Box::new(Computed { node, row }),
@@ -52,8 +52,8 @@ impl Guarded<'_> {
         OutOfBounds::error(self.model, self.field, None, self.range)
     }
 
-    /// The condition, over the columns of the row that has the alias `row`.
-    pub(crate) fn fragment(&self, row: Option<&'static str>) -> Guard<'_> {
+    /// The condition, over the columns of the table `row`.
+    pub(crate) fn fragment<DB: Dialect>(&self, row: Option<TableName<DB>>) -> Guard<'_, DB> {
         Guard { node: self.node, row, min: self.min, max: self.max }
     }
 }

@@ -12,3 +12,4 @@ pub(crate) use assignments::{Guarded, Purpose};
 pub use dialect::Dialect;
 pub use shapes::Shapes;
 pub use text::Statement;
+pub(crate) use text::TableName;

@@ -11,8 +11,11 @@ use std::marker::PhantomData;
 
 pub(crate) type Fragment<'q, DB> = Box<dyn QueryFragment<DB> + Send + 'q>;
 
+/// Writes the name of a table.
+pub(crate) type TableName<DB> = fn(AstPass<'_, '_, DB>) -> QueryResult<()>;
+
+/// The written row, where the table itself is the row as it was.
 const NEW: &str = "__new";
-const OLD: &str = "__old";
 
 /// Which rows an UPDATE names: the one it writes, or beside it the same one as it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +34,8 @@ impl Rows {
         }
     }
 
-    fn written(self) -> Option<&'static str> {
-        (self == Self::Joined).then_some(NEW)
-    }
-
-    fn read(self) -> Option<&'static str> {
-        (self == Self::Joined).then_some(OLD)
+    fn old<M: ModelSql<DB>, DB: Dialect>(self) -> Option<TableName<DB>> {
+        (self == Self::Joined).then_some(M::table)
     }
 }
 
@@ -64,15 +63,11 @@ impl<'q, DB: Dialect> Statement<'q, DB> {
         Self { parts: Vec::new(), stays_prepared: true }
     }
 
-    /// `UPDATE … SET … WHERE … AND guards`.
-    pub(crate) fn update<M: ModelSql<DB>>(
-        sets: Assignments<'q, DB>,
-        key: Vec<Pair<'q, DB>>,
-        guards: &'q [Guarded<'q>],
-    ) -> Self {
+    /// `UPDATE … SET …`; the table's name stands for the row as it was. Returns what qualifies its columns.
+    pub(crate) fn update<M: ModelSql<DB>>(sets: Assignments<'q, DB>) -> (Self, Option<TableName<DB>>) {
         let rows = Rows::of(&sets);
-        let out = Self::new().sql("UPDATE ").updated::<M>(rows).sets(sets.pairs, rows);
-        out.matching(key, rows.read()).guards(guards, rows.read())
+        let old = rows.old::<M, DB>();
+        (Self::new().sql("UPDATE ").updated::<M>(rows).sets(sets.pairs, rows, old), old)
     }
 
     /// Keeps it prepared or not, as [`Shapes`](super::Shapes) decides.
@@ -106,17 +101,20 @@ impl<'q, DB: Dialect> Statement<'q, DB> {
     }
 
     /// ` SET a = …, b = …`.
-    fn sets(mut self, pairs: Vec<Pair<'q, DB>>, rows: Rows) -> Self {
+    fn sets(mut self, pairs: Vec<Pair<'q, DB>>, rows: Rows, old: Option<TableName<DB>>) -> Self {
         for (i, pair) in pairs.into_iter().enumerate() {
-            self =
-                self.sql(if i > 0 { ", " } else { " SET " }).column(rows.written(), pair.column).sql(" = ");
-            self.parts.push(Part::Fragment(pair.fragment(rows.read())));
+            self = self.sql(if i > 0 { ", " } else { " SET " });
+            if rows == Rows::Joined {
+                self = self.name(NEW).sql(".");
+            }
+            self = self.name(pair.column).sql(" = ");
+            self.parts.push(Part::Fragment(pair.fragment(old)));
         }
         self
     }
 
-    /// ` WHERE a = … AND b IS NULL`, of the row that has the alias `row`.
-    pub(crate) fn matching(mut self, pairs: Vec<Pair<'q, DB>>, row: Option<&'static str>) -> Self {
+    /// ` WHERE a = … AND b IS NULL`, of the columns of the table `row`.
+    pub(crate) fn matching(mut self, pairs: Vec<Pair<'q, DB>>, row: Option<TableName<DB>>) -> Self {
         for (i, pair) in pairs.into_iter().enumerate() {
             self = self.sql(if i > 0 { " AND " } else { " WHERE " }).column(row, pair.column);
             match pair.is_null {
@@ -127,8 +125,13 @@ impl<'q, DB: Dialect> Statement<'q, DB> {
         self
     }
 
-    /// ` AND guard AND guard`, of the row that has the alias `row`.
-    pub(crate) fn guards<'g: 'q>(mut self, guards: &'g [Guarded<'g>], row: Option<&'static str>) -> Self {
+    /// ` WHERE (predicate)`.
+    pub(crate) fn filtered(self, predicate: impl QueryFragment<DB> + Send + 'q) -> Self {
+        self.sql(" WHERE (").fragment(predicate).sql(")")
+    }
+
+    /// ` AND guard AND guard`, of the columns of the table `row`.
+    pub(crate) fn guards<'g: 'q>(mut self, guards: &'g [Guarded<'g>], row: Option<TableName<DB>>) -> Self {
         for guard in guards {
             self = self.sql(" AND ").fragment(guard.fragment(row));
         }
@@ -143,14 +146,13 @@ impl<'q, DB: Dialect> Statement<'q, DB> {
         self.sql(if guards.is_empty() { "" } else { ")" })
     }
 
-    /// The table, or the table beside itself.
+    /// The table, or beside it the row that is written.
     fn updated<M: ModelSql<DB>>(self, rows: Rows) -> Self {
         let Rows::Joined = rows else { return self.table::<M>() };
-        let mut out =
-            self.table::<M>().sql(" AS ").name(NEW).sql(" JOIN ").table::<M>().sql(" AS ").name(OLD);
+        let mut out = self.table::<M>().sql(" AS ").name(NEW).sql(" JOIN ").table::<M>();
         for (i, column) in M::Pk::COLUMNS.iter().enumerate() {
-            out = out.sql(if i > 0 { " AND " } else { " ON " });
-            out = out.column(Some(NEW), column).sql(" = ").column(Some(OLD), column);
+            out = out.sql(if i > 0 { " AND " } else { " ON " }).name(NEW).sql(".").name(column).sql(" = ");
+            out = out.column(Some(M::table), column);
         }
         out
     }
@@ -170,12 +172,17 @@ impl<'q, DB: Dialect> Statement<'q, DB> {
         self.sql(")")
     }
 
-    /// `row.name`, or `name`.
-    pub(crate) fn column(self, row: Option<&'static str>, name: &'static str) -> Self {
+    /// `table.name`, or `name`.
+    pub(crate) fn column(self, row: Option<TableName<DB>>, name: &'static str) -> Self {
         match row {
-            Some(row) => self.name(row).sql(".").name(name),
+            Some(row) => self.fragment(Named(row)).sql(".").name(name),
             None => self.name(name),
         }
+    }
+
+    /// The columns of the primary key.
+    pub(crate) fn key<M: SentryModel>(self) -> Self {
+        self.names(M::Pk::COLUMNS.iter().copied())
     }
 
     fn name(mut self, name: &'static str) -> Self {
@@ -227,5 +234,13 @@ struct TableOf<M>(PhantomData<fn() -> M>);
 impl<M: ModelSql<DB>, DB: Dialect> QueryFragment<DB> for TableOf<M> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
         M::table(out)
+    }
+}
+
+struct Named<DB: Backend>(TableName<DB>);
+
+impl<DB: Dialect> QueryFragment<DB> for Named<DB> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        (self.0)(out)
     }
 }

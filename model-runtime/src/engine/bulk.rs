@@ -1,0 +1,159 @@
+//! Writes of all rows that a predicate matches, with the invalidation of each.
+use super::Executor;
+use super::transaction::Unit;
+use super::write::overflow;
+use crate::cache::write;
+use crate::error::{Error, Result};
+use crate::field::KeyCols;
+use crate::model::{ModelSql, SentryModel};
+use crate::statement::{Assignments, Dialect, Guarded, Purpose, Statement};
+use diesel::query_builder::QueryFragment;
+
+type Key<M> = <<M as SentryModel>::Pk as KeyCols>::Key;
+
+/// Updates the rows that match, and returns how many.
+pub(crate) async fn update_where<M, P, S>(db: &mut S, predicate: &P, mut patch: M::Patch) -> Result<usize>
+where
+    M: ModelSql<S::Backend>,
+    P: QueryFragment<S::Backend> + Sync,
+    S: Executor,
+{
+    check_fields::<M, S>(&patch)?;
+    M::auto_now(&mut patch, db.now());
+    let mut sets = Assignments::new::<M>(Purpose::Update);
+    M::visit(&patch, &mut sets)?;
+    let guards = std::mem::take(&mut sets.guards);
+    let (statement, old) = Statement::update::<M>(sets);
+    // The predicate may be any expression, whose texts nobody can count.
+    let statement = statement.filtered(predicate).guards(&guards, old).stays_prepared(false);
+    // What guards refuse must be taken back.
+    if M::cache().is_none() && guards.is_empty() {
+        return db.count(statement).await;
+    }
+    let unit = Unit::begin(db).await?;
+    let done = update_and_touch::<M, P, S>(db, statement, predicate, &guards).await;
+    unit.end(db, done).await
+}
+
+fn check_fields<M, S>(patch: &M::Patch) -> Result<()>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let mut sets = Assignments::<S::Backend>::new::<M>(Purpose::Update);
+    M::visit(patch, &mut sets)?;
+    match sets.mask() {
+        0 => Err(Error::Query(format!("{}: update_where sets no field; set one before `execute`", M::NAME))),
+        mask if mask & M::Pk::MASK != 0 => Err(Error::Query(format!(
+            "{}: update_where cannot assign the primary key, which names the rows; update them one by one",
+            M::NAME
+        ))),
+        _ => Ok(()),
+    }
+}
+
+async fn update_and_touch<M, P, S>(
+    db: &mut S,
+    statement: Statement<'_, S::Backend>,
+    predicate: &P,
+    guards: &[Guarded<'_>],
+) -> Result<usize>
+where
+    M: ModelSql<S::Backend>,
+    P: QueryFragment<S::Backend> + Sync,
+    S: Executor,
+{
+    let keys = if S::Backend::RETURNING {
+        let statement = statement.sql(" RETURNING ").key::<M>();
+        let keys = db.keys::<M>(statement).await.map_err(|error| overflow(error, guards))?;
+        refuse::<M, P, S>(db, predicate, guards, &keys).await?;
+        keys
+    } else {
+        let keys = locked::<M, P, S>(db, predicate).await?;
+        refuse::<M, P, S>(db, predicate, guards, &[]).await?;
+        db.count(statement).await.map_err(|error| overflow(error, guards))?;
+        keys
+    };
+    write::touch_keys::<M, S>(db, &keys).await;
+    Ok(keys.len())
+}
+
+/// Deletes the rows that match, and returns how many.
+pub(crate) async fn delete_where<M, P, S>(db: &mut S, predicate: &P) -> Result<usize>
+where
+    M: ModelSql<S::Backend>,
+    P: QueryFragment<S::Backend> + Sync,
+    S: Executor,
+{
+    if M::cache().is_none() {
+        return db.count(deletion::<M, P, S>(predicate)).await;
+    }
+    let unit = Unit::begin(db).await?;
+    let done = delete_and_touch::<M, P, S>(db, predicate).await;
+    unit.end(db, done).await
+}
+
+async fn delete_and_touch<M, P, S>(db: &mut S, predicate: &P) -> Result<usize>
+where
+    M: ModelSql<S::Backend>,
+    P: QueryFragment<S::Backend> + Sync,
+    S: Executor,
+{
+    let statement = deletion::<M, P, S>(predicate);
+    let keys = if S::Backend::RETURNING {
+        db.keys::<M>(statement.sql(" RETURNING ").key::<M>()).await?
+    } else {
+        let keys = locked::<M, P, S>(db, predicate).await?;
+        db.count(statement).await?;
+        keys
+    };
+    write::touch_keys::<M, S>(db, &keys).await;
+    Ok(keys.len())
+}
+
+fn deletion<M, P, S>(predicate: &P) -> Statement<'_, S::Backend>
+where
+    M: ModelSql<S::Backend>,
+    P: QueryFragment<S::Backend> + Sync,
+    S: Executor,
+{
+    Statement::new().sql("DELETE FROM ").table::<M>().filtered(predicate).stays_prepared(false)
+}
+
+/// The keys of the rows that match, locked until the transaction ends.
+async fn locked<M, P, S>(db: &mut S, predicate: &P) -> Result<Vec<Key<M>>>
+where
+    M: ModelSql<S::Backend>,
+    P: QueryFragment<S::Backend> + Sync,
+    S: Executor,
+{
+    db.keys::<M>(keys_of::<M, P, S>(predicate).sql(S::Backend::LOCKING)).await
+}
+
+fn keys_of<M, P, S>(predicate: &P) -> Statement<'_, S::Backend>
+where
+    M: ModelSql<S::Backend>,
+    P: QueryFragment<S::Backend> + Sync,
+    S: Executor,
+{
+    let select = Statement::new().sql("SELECT ").key::<M>().sql(" FROM ").table::<M>();
+    select.filtered(predicate).stays_prepared(false)
+}
+
+/// A bound that refuses one row refuses the statement: the caller rolls back.
+async fn refuse<M, P, S>(db: &mut S, predicate: &P, guards: &[Guarded<'_>], updated: &[Key<M>]) -> Result<()>
+where
+    M: ModelSql<S::Backend>,
+    P: QueryFragment<S::Backend> + Sync,
+    S: Executor,
+{
+    for guard in guards {
+        let statement = keys_of::<M, P, S>(predicate).refused_by(std::slice::from_ref(guard));
+        let refused = db.keys::<M>(statement).await.map_err(|error| overflow(error, guards))?;
+        // An updated row may stand at the limit by now, and would be refused the next time only.
+        if refused.iter().any(|key| !updated.contains(key)) {
+            return Err(guard.refused());
+        }
+    }
+    Ok(())
+}
