@@ -43,8 +43,8 @@ pub use model::{ModelSql, SentryModel};
 /// Derives the [`trait@SentryModel`] trait.
 pub use model_derive::SentryModel;
 pub use operation::{
-    Create, CreateOrUpdate, Defaults, Delete, DeleteWhere, Get, GetOrCreate, HasDefaults, HasOnInsert,
-    HasPatch, Operation, Save, Update, UpdateWhere, Upsert,
+    Create, CreateOrUpdate, Defaults, Delete, DeleteWhere, Get, GetMany, GetOrCreate, HasDefaults,
+    HasOnInsert, HasPatch, Operation, Save, Update, UpdateWhere, Upsert,
 };
 #[cfg(feature = "async")]
 pub use session::{AsyncCallback, AsyncSession};

@@ -2,7 +2,7 @@
 use crate::cache::codec::{CacheSpec, Fingerprint};
 use crate::error::Result;
 use crate::field::{CacheKey, KeyCols, KeyFor, Number};
-use crate::operation::{Create, DeleteWhere, Get, GetOrCreate, Operation, UpdateWhere, Upsert};
+use crate::operation::{Create, DeleteWhere, Get, GetMany, GetOrCreate, Operation, UpdateWhere, Upsert};
 use crate::repr::Repr;
 use crate::session::Runner;
 use crate::statement::{Assignments, Dialect, Shapes};
@@ -270,6 +270,43 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
         Get<Self, C::Cols>: Operation<S, Output = Tracked<Self>> + 'd,
     {
         db.drive(Get::new(key.into_key(), C::KIND))
+    }
+
+    /// The rows with these primary keys or unique fields, in the order of the keys; `None` where there is none.
+    ///
+    /// What [`get_from_cache`](Self::get_from_cache) promises holds for each row. A key that is there twice is asked
+    /// for once.
+    ///
+    /// For each 256 keys: hits cost one round trip; what is missing by primary key one more for the leases, one
+    /// SELECT and one for the fills; what is missing by a unique field one SELECT and one more round trip.
+    ///
+    /// # Errors
+    /// [`Error::Database`](crate::Error::Database). A row that is not there is no error.
+    ///
+    /// # Example: the order is that of the keys
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest.rs"));
+    /// use model_runtime::prelude::*;
+    ///
+    /// # fn main() -> Result<(), Error> { session(|db| {
+    /// # Project::create().organization_id(1).slug("pump").name("Pump").execute(db)?;
+    /// let found = Project::get_many_from_cache(db, projects::slug, ["nope", "pump"])?;
+    /// assert!(found[0].is_none());
+    /// assert_eq!(found[1].as_ref().map(|project| project.name.as_str()), Some("Pump"));
+    /// # Ok(()) }) }
+    /// ```
+    fn get_many_from_cache<'d, S, C, I>(
+        db: &'d mut S,
+        _column: C,
+        keys: I,
+    ) -> S::Out<'d, Vec<Option<Tracked<Self>>>>
+    where
+        S: Runner,
+        C: CacheKey<Self>,
+        I: IntoIterator<Item: KeyFor<C::Cols>>,
+        GetMany<Self, C::Cols>: Operation<S, Output = Vec<Option<Tracked<Self>>>> + 'd,
+    {
+        db.drive(GetMany::new(keys.into_iter().map(KeyFor::into_key).collect(), C::KIND))
     }
 }
 

@@ -39,152 +39,230 @@ pub(crate) enum Pointed<M> {
     Bypass,
 }
 
-/// Looks for the row entry `key`: one round trip for a hit, a second one for a lease.
-pub(crate) async fn row<M: SentryModel, S: Executor>(
+/// Looks for row entries: one round trip for hits, a second one where leases are to be taken.
+pub(crate) async fn rows<M: SentryModel, S: Executor>(
     db: &mut S,
     spec: &'static CacheSpec<M>,
-    key: String,
-) -> Probe<M> {
-    let Ok(Answer { epoch, mut replies }) = db.store(&[Command::Get { key: key.clone() }]).await else {
-        return bypass(db);
+    keys: Vec<String>,
+) -> Vec<Probe<M>> {
+    let gets: Vec<_> = keys.iter().map(|key| Command::Get { key: key.clone() }).collect();
+    let Ok(Answer { epoch, replies }) = db.store(&gets).await else {
+        db.cache().counters().add(Event::Bypass, keys.len() as u64);
+        return keys.iter().map(|_| Probe::Bypass).collect();
     };
-    let Some(Reply::Entry(found)) = replies.pop() else { return bypass(db) };
-    let probe = claim(db, spec, key, found.as_deref(), epoch).await;
-    count(db, &probe);
-    probe
+    let found = keys.into_iter().zip(replies).map(|(key, reply)| (key, entry_of(reply))).collect();
+    let probes = claim(db, spec, found, epoch).await;
+    for probe in &probes {
+        count(db, probe);
+    }
+    probes
 }
 
-/// Follows the pointer `key`: one round trip for a hit.
+/// Follows pointers: one round trip for hits. `carries` says whether a row has the value that the pointer of this
+/// place was asked for.
 pub(crate) async fn pointed<M: SentryModel, S: Executor>(
     db: &mut S,
     spec: &'static CacheSpec<M>,
-    key: String,
-    carries: impl Fn(&M) -> bool + Send,
-) -> Pointed<M> {
-    let Ok(Answer { epoch, mut replies }) = db.store(&[Command::Deref { pointer: key }]).await else {
-        db.cache().counters().add(Event::Bypass, 1);
-        return Pointed::Bypass;
+    keys: &[String],
+    carries: impl Fn(usize, &M) -> bool + Send,
+) -> Vec<Pointed<M>> {
+    let derefs: Vec<_> = keys.iter().map(|key| Command::Deref { pointer: key.clone() }).collect();
+    let Ok(Answer { epoch, replies }) = db.store(&derefs).await else {
+        db.cache().counters().add(Event::Bypass, keys.len() as u64);
+        return keys.iter().map(|_| Pointed::Bypass).collect();
     };
-    let Some(Reply::Pair { pointer, row }) = replies.pop() else { return Pointed::Bypass };
-    let target = match pointer.as_deref().map(entry::parse) {
-        Some(Entry::Pointer { target }) => target.to_owned(),
-        _ => {
-            db.cache().counters().add(Event::Miss, 1);
-            return Pointed::Nowhere;
-        }
-    };
-    let probe = claim(db, spec, target, row.as_deref(), epoch).await;
-    match probe {
-        Probe::Hit(row) if !carries(&row) => {
-            db.cache().counters().add(Event::StalePointer, 1);
-            db.cache().counters().add(Event::Miss, 1);
-            Pointed::Nowhere
-        }
-        probe => {
-            count(db, &probe);
-            match probe {
-                Probe::Hit(row) => Pointed::Hit(row),
-                Probe::Granted(lease) => Pointed::Granted(lease),
-                Probe::Bypass => Pointed::Bypass,
+    let mut out: Vec<_> = keys.iter().map(|_| Pointed::Nowhere).collect();
+    let (places, found): (Vec<_>, Vec<_>) =
+        replies.into_iter().enumerate().filter_map(|(place, reply)| Some((place, target_of(reply)?))).unzip();
+    db.cache().counters().add(Event::Miss, (keys.len() - places.len()) as u64);
+    let probes = claim(db, spec, found, epoch).await;
+    for (place, probe) in places.into_iter().zip(probes) {
+        out[place] = match probe {
+            Probe::Hit(row) if !carries(place, &row) => {
+                db.cache().counters().add(Event::StalePointer, 1);
+                db.cache().counters().add(Event::Miss, 1);
+                Pointed::Nowhere
             }
+            probe => {
+                count(db, &probe);
+                probe.into()
+            }
+        };
+    }
+    out
+}
+
+impl<M> From<Probe<M>> for Pointed<M> {
+    fn from(probe: Probe<M>) -> Self {
+        match probe {
+            Probe::Hit(row) => Self::Hit(row),
+            Probe::Granted(lease) => Self::Granted(lease),
+            Probe::Bypass => Self::Bypass,
         }
     }
 }
 
-/// Stores the row that the database answered under the lease; without a row the lease is given back.
+fn entry_of(reply: Reply) -> Option<Vec<u8>> {
+    match reply {
+        Reply::Entry(entry) => entry,
+        Reply::Pair { .. } | Reply::Done(_) => None,
+    }
+}
+
+/// The key that a pointer names, and what stands there.
+fn target_of(reply: Reply) -> Option<(String, Option<Vec<u8>>)> {
+    let Reply::Pair { pointer, row } = reply else { return None };
+    match entry::parse(pointer.as_deref()?) {
+        Entry::Pointer { target } => Some((target.to_owned(), row)),
+        _ => None,
+    }
+}
+
+/// Stores the rows that the database answered under their leases; without a row the lease is given back.
 pub(crate) async fn fill<M: SentryModel, S: Executor>(
     db: &mut S,
     spec: &'static CacheSpec<M>,
-    lease: Lease,
-    row: Option<&M>,
+    answers: Vec<(Lease, Option<&M>)>,
 ) {
-    let command = filling(spec, lease, row);
-    send_fill(db, vec![command]).await;
+    let batch = answers.into_iter().map(|(lease, row)| filling(spec, lease, row)).collect();
+    send_fill(db, batch).await;
 }
 
-/// Points the pointer `key` at the row that the database answered, and fills the row if the lease is its own.
+/// What the database answered to one pointer.
+#[derive(Debug)]
+pub(crate) struct Repoint<'r, M> {
+    pub(crate) pointer: String,
+    /// Of the row that it pointed at.
+    pub(crate) lease: Option<Lease>,
+    pub(crate) row: Option<&'r M>,
+}
+
+/// Points the pointers at the rows that the database answered, and fills a row where the lease is its own.
 pub(crate) async fn repoint<M: SentryModel, S: Executor>(
     db: &mut S,
     spec: &'static CacheSpec<M>,
-    pointer: String,
-    lease: Option<Lease>,
-    row: Option<&M>,
+    answers: Vec<Repoint<'_, M>>,
 ) {
-    let mut batch = Vec::with_capacity(2);
-    let target = row.map(|row| db.cache().key(M::NAME, &(spec.key)(row)));
-    if let Some(lease) = lease {
-        if target.is_none() {
-            batch.push(Command::Unpoint { pointer: pointer.clone(), target: lease.key.clone() });
+    let mut batch = Vec::with_capacity(2 * answers.len());
+    for Repoint { pointer, lease, row } in answers {
+        let target = row.map(|row| db.cache().key(M::NAME, &(spec.key)(row)));
+        if let Some(lease) = lease {
+            if target.is_none() {
+                batch.push(Command::Unpoint { pointer: pointer.clone(), target: lease.key.clone() });
+            }
+            let own = target.as_ref() == Some(&lease.key);
+            batch.push(filling(spec, lease, row.filter(|_| own)));
         }
-        let own = target.as_ref() == Some(&lease.key);
-        batch.push(filling(spec, lease, row.filter(|_| own)));
-    }
-    if let Some(target) = target {
-        batch.push(Command::Point { pointer, target, ttl_ms: jittered(spec.ttl_ms) });
+        if let Some(target) = target {
+            batch.push(Command::Point { pointer, target, ttl_ms: jittered(spec.ttl_ms) });
+        }
     }
     send_fill(db, batch).await;
 }
 
-/// Decodes a hit, or takes the lease of a vacant or replaceable entry.
+/// Decodes hits, and takes the leases of vacant and replaceable entries in one batch.
 async fn claim<M: SentryModel, S: Executor>(
     db: &mut S,
     spec: &'static CacheSpec<M>,
-    key: String,
+    found: Vec<(String, Option<Vec<u8>>)>,
+    epoch: Epoch,
+) -> Vec<Probe<M>> {
+    let (mut probes, mut claims) = (Vec::with_capacity(found.len()), Vec::new());
+    for (place, (key, bytes)) in found.into_iter().enumerate() {
+        probes.push(match look(db, spec, bytes.as_deref(), epoch) {
+            Seen::Hit(row) => Probe::Hit(row),
+            Seen::Busy => Probe::Bypass,
+            Seen::Claimable(expect) => {
+                claims.push(Claim { place, key, token: new_token(), expect });
+                Probe::Bypass
+            }
+        });
+    }
+    if claims.is_empty() {
+        return probes;
+    }
+    let lease_ms = db.cache().config().lease_ms;
+    let commands: Vec<_> = claims.iter().map(|claim| claim.command(lease_ms)).collect();
+    let Ok(Answer { epoch, replies }) = db.store(&commands).await else { return probes };
+    for (claim, reply) in claims.into_iter().zip(replies) {
+        let place = claim.place;
+        probes[place] = claim.settle(spec, &reply, epoch);
+    }
+    probes
+}
+
+/// What a reader makes of one entry.
+enum Seen<M> {
+    Hit(M),
+    Busy,
+    /// Take the lease; `None` where nothing stands there, else what must still stand there.
+    Claimable(Option<Vec<u8>>),
+}
+
+fn look<M: SentryModel, S: Executor>(
+    db: &S,
+    spec: &'static CacheSpec<M>,
     found: Option<&[u8]>,
     epoch: Epoch,
-) -> Probe<M> {
-    let fingerprint = ModelState::fingerprint::<M>();
-    let expect = match protocol::look(found, epoch, fingerprint) {
+) -> Seen<M> {
+    match protocol::look(found, epoch, ModelState::fingerprint::<M>()) {
         Sight::Hit { payload, .. } => match spec.decoded(payload) {
-            Ok(row) => return Probe::Hit(row),
+            Ok(row) => Seen::Hit(row),
             Err(error) => {
                 tracing::warn!(model = M::NAME, %error, "an undecodable entry is replaced");
                 db.cache().counters().add(Event::Healed, 1);
-                found.map(|bytes| bytes.iter().take(HEADER).copied().collect())
+                Seen::Claimable(found.map(|bytes| bytes.iter().take(HEADER).copied().collect()))
             }
         },
         Sight::Replace { expect } => {
             db.cache().counters().add(Event::EpochMiss, 1);
-            Some(expect)
+            Seen::Claimable(Some(expect))
         }
-        Sight::Vacant => None,
-        Sight::Busy => return Probe::Bypass,
-    };
-    match expect {
-        Some(expect) => take_over(db, key, expect).await,
-        None => lease(db, spec, key).await,
+        Sight::Vacant => Seen::Claimable(None),
+        Sight::Busy => Seen::Busy,
     }
 }
 
-async fn lease<M: SentryModel, S: Executor>(
-    db: &mut S,
-    spec: &'static CacheSpec<M>,
+/// An entry whose lease is asked for.
+struct Claim {
+    place: usize,
     key: String,
-) -> Probe<M> {
-    let token = new_token();
-    let command = Command::Lease { key: key.clone(), token, ttl_ms: db.cache().config().lease_ms };
-    let Ok(Answer { epoch, mut replies }) = db.store(&[command]).await else { return Probe::Bypass };
-    let Some(Reply::Entry(previous)) = replies.pop() else { return Probe::Bypass };
-    let fingerprint = ModelState::fingerprint::<M>();
-    match protocol::after_lease(previous.as_deref(), &token, epoch, fingerprint) {
-        Sight::Vacant => Probe::Granted(Lease { key, token, epoch, granted: Instant::now() }),
-        // Another reader filled it between the look and the lease.
-        Sight::Hit { payload, .. } => spec.decoded(payload).map_or(Probe::Bypass, Probe::Hit),
-        Sight::Replace { expect } => take_over(db, key, expect).await,
-        Sight::Busy => Probe::Bypass,
-    }
+    token: Token,
+    expect: Option<Vec<u8>>,
 }
 
-/// Replaces a value that is of no use by a lease, if it still stands there.
-async fn take_over<M: SentryModel, S: Executor>(db: &mut S, key: String, expect: Vec<u8>) -> Probe<M> {
-    let token = new_token();
-    let ttl_ms = db.cache().config().lease_ms;
-    let swap = Command::Swap { key: key.clone(), expect, new: entry::lease(token), ttl_ms };
-    match db.store(&[swap]).await {
-        Ok(answer) if answer.replies == [Reply::Done(true)] => {
-            Probe::Granted(Lease { key, token, epoch: answer.epoch, granted: Instant::now() })
+impl Claim {
+    fn command(&self, ttl_ms: u64) -> Command {
+        let (key, token) = (self.key.clone(), self.token);
+        match &self.expect {
+            None => Command::Lease { key, token, ttl_ms },
+            // A value that is of no use is replaced by the lease, if it still stands there.
+            Some(expect) => Command::Swap { key, expect: expect.clone(), new: entry::lease(token), ttl_ms },
         }
-        _ => Probe::Bypass,
+    }
+
+    fn settle<M: SentryModel>(self, spec: &'static CacheSpec<M>, reply: &Reply, epoch: Epoch) -> Probe<M> {
+        let granted = match reply {
+            Reply::Done(done) => *done,
+            Reply::Entry(previous) => {
+                let fingerprint = ModelState::fingerprint::<M>();
+                match protocol::after_lease(previous.as_deref(), &self.token, epoch, fingerprint) {
+                    Sight::Vacant => true,
+                    // Another reader filled it between the look and the lease.
+                    Sight::Hit { payload, .. } => {
+                        return spec.decoded(payload).map_or(Probe::Bypass, Probe::Hit);
+                    }
+                    Sight::Replace { .. } | Sight::Busy => false,
+                }
+            }
+            Reply::Pair { .. } => false,
+        };
+        match granted {
+            true => {
+                Probe::Granted(Lease { key: self.key, token: self.token, epoch, granted: Instant::now() })
+            }
+            false => Probe::Bypass,
+        }
     }
 }
 
@@ -223,11 +301,6 @@ async fn send_fill<S: Executor>(db: &mut S, batch: Vec<Command>) {
 fn jittered(ttl_ms: u64) -> u64 {
     let tenth = ttl_ms / 10;
     ttl_ms - tenth + fastrand::u64(0..=2 * tenth)
-}
-
-fn bypass<M, S: Executor>(db: &S) -> Probe<M> {
-    db.cache().counters().add(Event::Bypass, 1);
-    Probe::Bypass
 }
 
 fn count<M, S: Executor>(db: &S, probe: &Probe<M>) {

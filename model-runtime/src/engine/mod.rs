@@ -3,6 +3,7 @@
 //! The sync session's executor never suspends, so one poll ends each of them; the async session awaits.
 mod bulk;
 mod executor;
+mod many;
 mod read;
 mod reread;
 mod transaction;
@@ -11,6 +12,7 @@ mod write;
 
 pub(crate) use bulk::{delete_where, update_where};
 pub use executor::{Executor, Scope};
+pub(crate) use many::get_many;
 pub(crate) use read::get;
 pub(crate) use transaction::{begin, commit, rollback};
 pub(crate) use upsert::{create_or_update, get_or_create};

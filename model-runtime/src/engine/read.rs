@@ -1,7 +1,7 @@
 //! Lookups, through the cache where the row may come from it.
 use super::{Executor, Scope};
 use crate::cache::codec::{CacheSpec, Texts};
-use crate::cache::read::{self, Pointed, Probe};
+use crate::cache::read::{self, Pointed, Probe, Repoint};
 use crate::error::Result;
 use crate::field::{KeyTexts, LookupKind};
 use crate::model::ModelSql;
@@ -40,13 +40,13 @@ where
     K: KeyTexts<Model = M>,
     S: Executor,
 {
-    match read::row(db, spec, entry).await {
-        Probe::Hit(row) => Ok(Some(row)),
-        Probe::Bypass => from_database::<M, K, S>(db, key).await,
-        Probe::Granted(lease) => {
+    match read::rows(db, spec, vec![entry]).await.pop() {
+        Some(Probe::Hit(row)) => Ok(Some(row)),
+        Some(Probe::Bypass) | None => from_database::<M, K, S>(db, key).await,
+        Some(Probe::Granted(lease)) => {
             // After the lease was granted, never before: a write in between takes the lease away.
             let row = from_database::<M, K, S>(db, key).await?;
-            read::fill(db, spec, lease, row.as_ref()).await;
+            read::fill(db, spec, vec![(lease, row.as_ref())]).await;
             Ok(row)
         }
     }
@@ -65,19 +65,19 @@ where
     S: Executor,
 {
     // A pointer is only a hint: the row itself must carry the value asked for.
-    let carries = |row: &M| K::texts(&K::of(row)) == *texts;
-    let lease = match read::pointed(db, spec, entry.clone(), carries).await {
-        Pointed::Hit(row) => return Ok(Some(row)),
-        Pointed::Bypass => return from_database::<M, K, S>(db, key).await,
-        Pointed::Nowhere => None,
-        Pointed::Granted(lease) => Some(lease),
+    let carries = |_, row: &M| K::texts(&K::of(row)) == *texts;
+    let lease = match read::pointed(db, spec, std::slice::from_ref(&entry), carries).await.pop() {
+        Some(Pointed::Hit(row)) => return Ok(Some(row)),
+        Some(Pointed::Bypass) | None => return from_database::<M, K, S>(db, key).await,
+        Some(Pointed::Nowhere) => None,
+        Some(Pointed::Granted(lease)) => Some(lease),
     };
     let row = from_database::<M, K, S>(db, key).await?;
-    read::repoint(db, spec, entry, lease, row.as_ref()).await;
+    read::repoint(db, spec, vec![Repoint { pointer: entry, lease, row: row.as_ref() }]).await;
     Ok(row)
 }
 
-async fn from_database<M, K, S>(db: &mut S, key: &K::Key) -> Result<Option<M>>
+pub(super) async fn from_database<M, K, S>(db: &mut S, key: &K::Key) -> Result<Option<M>>
 where
     M: ModelSql<S::Backend>,
     K: KeyTexts<Model = M>,

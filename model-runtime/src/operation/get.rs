@@ -1,5 +1,5 @@
 use super::Operation;
-use crate::engine::{Executor, get};
+use crate::engine::{Executor, get, get_many};
 use crate::error::{Error, Result};
 use crate::field::{KeyCols, KeyTexts, LookupKind};
 use crate::model::ModelSql;
@@ -33,6 +33,34 @@ where
         let row = get::<M, K, S>(db, &self.key, &texts, self.kind).await?;
         row.map(Tracked::stored)
             .ok_or_else(|| Error::DoesNotExist { model: M::NAME, lookup: describe(&texts) })
+    }
+}
+
+/// Cached lookups of many rows; made by [`get_many_from_cache`](crate::SentryModel::get_many_from_cache).
+#[derive(Debug)]
+pub struct GetMany<M, K: KeyCols> {
+    keys: Vec<K::Key>,
+    kind: LookupKind,
+    model: PhantomData<fn() -> M>,
+}
+
+impl<M, K: KeyCols> GetMany<M, K> {
+    pub(crate) fn new(keys: Vec<K::Key>, kind: LookupKind) -> Self {
+        Self { keys, kind, model: PhantomData }
+    }
+}
+
+impl<M, K, S> Operation<S> for GetMany<M, K>
+where
+    M: ModelSql<S::Backend>,
+    K: KeyTexts<Model = M>,
+    S: Executor,
+{
+    type Output = Vec<Option<Tracked<M>>>;
+
+    async fn run(self, db: &mut S) -> Result<Self::Output> {
+        let rows = get_many::<M, K, S>(db, &self.keys, self.kind).await?;
+        Ok(rows.into_iter().map(|row| row.map(Tracked::stored)).collect())
     }
 }
 

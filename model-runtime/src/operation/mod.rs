@@ -10,7 +10,7 @@ mod upsert;
 pub use bulk::{DeleteWhere, UpdateWhere};
 pub use create::Create;
 pub use delete::Delete;
-pub use get::Get;
+pub use get::{Get, GetMany};
 pub use save::Save;
 pub use update::Update;
 pub use upsert::{CreateOrUpdate, Defaults, GetOrCreate, Upsert};

@@ -114,9 +114,32 @@ impl<'q, DB: Dialect> Statement<'q, DB> {
     }
 
     /// ` WHERE a = … AND b IS NULL`, of the columns of the table `row`.
-    pub(crate) fn matching(mut self, pairs: Vec<Pair<'q, DB>>, row: Option<TableName<DB>>) -> Self {
+    pub(crate) fn matching(self, pairs: Vec<Pair<'q, DB>>, row: Option<TableName<DB>>) -> Self {
+        if pairs.is_empty() {
+            return self;
+        }
+        self.sql(" WHERE ").all(pairs, row)
+    }
+
+    /// ` WHERE a IN (…, …)`, or ` WHERE (a = … AND b = …) OR (a = … AND b = …)` for several columns.
+    pub(crate) fn matching_any(mut self, alternatives: Vec<Vec<Pair<'q, DB>>>) -> Self {
+        let one_value = |pairs: &Vec<Pair<'q, DB>>| matches!(&pairs[..], [pair] if !pair.is_null);
+        if !alternatives.iter().all(one_value) {
+            for (i, pairs) in alternatives.into_iter().enumerate() {
+                self = self.sql(if i == 0 { " WHERE (" } else { " OR (" }).all(pairs, None).sql(")");
+            }
+            return self;
+        }
+        for (i, pair) in alternatives.into_iter().flatten().enumerate() {
+            self = if i == 0 { self.sql(" WHERE ").name(pair.column).sql(" IN (") } else { self.sql(", ") };
+            self.parts.push(Part::Fragment(pair.fragment(None)));
+        }
+        self.sql(")")
+    }
+
+    fn all(mut self, pairs: Vec<Pair<'q, DB>>, row: Option<TableName<DB>>) -> Self {
         for (i, pair) in pairs.into_iter().enumerate() {
-            self = self.sql(if i > 0 { " AND " } else { " WHERE " }).column(row, pair.column);
+            self = self.sql(if i > 0 { " AND " } else { "" }).column(row, pair.column);
             match pair.is_null {
                 true => self.parts.push(Part::Sql(" IS NULL")),
                 false => self.parts.extend([Part::Sql(" = "), Part::Fragment(pair.fragment(row))]),
