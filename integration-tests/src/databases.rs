@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 
 /// Statements that make a schema. What the databases spell differently is in braces: `{pk}`, `{timestamp}`,
-/// `{double}`, `{binary}`, `{key}` for a text in a unique key.
+/// `{double}`, `{binary}`, `{key}` for a text in a unique key,
+/// `{quote}` around a name.
 #[derive(Debug, Clone, Copy)]
 pub struct Schema(pub &'static [&'static str]);
 
 impl Schema {
-    fn sql(self, words: [(&str, &str); 5]) -> String {
+    fn sql(self, words: [(&str, &str); 6]) -> String {
         let spell = |statement: &str| {
             words.iter().fold(statement.to_owned(), |sql, (word, is)| sql.replace(word, is))
         };
@@ -66,6 +67,7 @@ pub fn sqlite(schema: Schema) -> Sqlite {
         ("{double}", "DOUBLE"),
         ("{binary}", "BLOB"),
         ("{key}", "TEXT"),
+        ("{quote}", "\""),
     ];
     place.connect().batch_execute(&schema.sql(words)).unwrap();
     place
@@ -108,6 +110,7 @@ pub fn postgres(schema: Schema) -> Postgres {
         ("{double}", "DOUBLE PRECISION"),
         ("{binary}", "BYTEA"),
         ("{key}", "TEXT"),
+        ("{quote}", "\""),
     ];
     let create = format!("DROP SCHEMA IF EXISTS {0} CASCADE; CREATE SCHEMA {0};", place.name);
     let mut conn = place.connect();
@@ -160,6 +163,7 @@ pub fn mysql(schema: Schema) -> Mysql {
         ("{double}", "DOUBLE"),
         ("{binary}", "BLOB"),
         ("{key}", "VARCHAR(190)"),
+        ("{quote}", "`"),
     ];
     // Texts are compared as everywhere else, byte by byte.
     let create = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";

@@ -8,9 +8,9 @@ macro_rules! on_every_database {
             #[allow(unused_imports)]
             use super::*;
 
-            $crate::test_on!(sqlite, sqlite, ($conn $(, $place)?), $body);
-            $crate::test_on!(postgres, postgres, ($conn $(, $place)?), $body);
-            $crate::test_on!(mysql, mysql, ($conn $(, $place)?), $body);
+            $crate::test_on!($crate::models::SCHEMA, sqlite, sqlite, ($conn $(, $place)?), $body);
+            $crate::test_on!($crate::models::SCHEMA, postgres, postgres, ($conn $(, $place)?), $body);
+            $crate::test_on!($crate::models::SCHEMA, mysql, mysql, ($conn $(, $place)?), $body);
         }
     )* };
 }
@@ -23,8 +23,8 @@ macro_rules! on_every_database_with_returning {
             #[allow(unused_imports)]
             use super::*;
 
-            $crate::test_on!(sqlite, sqlite, ($conn $(, $place)?), $body);
-            $crate::test_on!(postgres, postgres, ($conn $(, $place)?), $body);
+            $crate::test_on!($crate::models::SCHEMA, sqlite, sqlite, ($conn $(, $place)?), $body);
+            $crate::test_on!($crate::models::SCHEMA, postgres, postgres, ($conn $(, $place)?), $body);
         }
     )* };
 }
@@ -37,39 +37,39 @@ macro_rules! on_every_database_and_store {
             #[allow(unused_imports)]
             use super::*;
 
-            $crate::test_on!(sqlite_and_memory, sqlite, memory, ($conn, $($rest),+), $body);
-            $crate::test_on!(sqlite_and_redis, sqlite, redis, ($conn, $($rest),+), $body);
-            $crate::test_on!(postgres_and_memory, postgres, memory, ($conn, $($rest),+), $body);
-            $crate::test_on!(postgres_and_redis, postgres, redis, ($conn, $($rest),+), $body);
-            $crate::test_on!(mysql_and_memory, mysql, memory, ($conn, $($rest),+), $body);
-            $crate::test_on!(mysql_and_redis, mysql, redis, ($conn, $($rest),+), $body);
+            $crate::test_on!($crate::models::SCHEMA, sqlite_and_memory, sqlite, memory, ($conn, $($rest),+), $body);
+            $crate::test_on!($crate::models::SCHEMA, sqlite_and_redis, sqlite, redis, ($conn, $($rest),+), $body);
+            $crate::test_on!($crate::models::SCHEMA, postgres_and_memory, postgres, memory, ($conn, $($rest),+), $body);
+            $crate::test_on!($crate::models::SCHEMA, postgres_and_redis, postgres, redis, ($conn, $($rest),+), $body);
+            $crate::test_on!($crate::models::SCHEMA, mysql_and_memory, mysql, memory, ($conn, $($rest),+), $body);
+            $crate::test_on!($crate::models::SCHEMA, mysql_and_redis, mysql, redis, ($conn, $($rest),+), $body);
         }
     )* };
 }
 
-/// One test: the place outlives its connections.
+/// One test: the place outlives its connections. On the schema named first.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! test_on {
-    ($test:ident, $database:ident, ($conn:ident), $body:block) => {
-        $crate::test_on!($test, $database, ($conn, _place), $body);
+    ($schema:path, $test:ident, $database:ident, ($conn:ident), $body:block) => {
+        $crate::test_on!($schema, $test, $database, ($conn, _place), $body);
     };
-    ($test:ident, $database:ident, ($conn:ident, $place:ident), $body:block) => {
+    ($schema:path, $test:ident, $database:ident, ($conn:ident, $place:ident), $body:block) => {
         #[test]
         fn $test() {
-            let held = $crate::databases::$database($crate::models::SCHEMA);
+            let held = $crate::databases::$database($schema);
             let $place = &held;
             let $conn = &mut held.connect();
             $body
         }
     };
-    ($test:ident, $database:ident, $store:ident, ($conn:ident, $name:ident), $body:block) => {
-        $crate::test_on!($test, $database, $store, ($conn, _place, $name), $body);
+    ($schema:path, $test:ident, $database:ident, $store:ident, ($conn:ident, $name:ident), $body:block) => {
+        $crate::test_on!($schema, $test, $database, $store, ($conn, _place, $name), $body);
     };
-    ($test:ident, $database:ident, $store:ident, ($conn:ident, $place:ident, $name:ident), $body:block) => {
+    ($schema:path, $test:ident, $database:ident, $store:ident, ($conn:ident, $place:ident, $name:ident), $body:block) => {
         #[test]
         fn $test() {
-            let held = $crate::databases::$database($crate::models::SCHEMA);
+            let held = $crate::databases::$database($schema);
             let $place = &held;
             let $conn = &mut held.connect();
             let $name = $crate::stores::$store();

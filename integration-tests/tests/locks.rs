@@ -1,6 +1,6 @@
 //! Promise: transactions that stand in each other's way end with an error of their own kind, and wholly.
 use diesel::connection::SimpleConnection;
-use integration_tests::models::{Organization, organizations};
+use integration_tests::models::{Organization, SCHEMA, organizations};
 use integration_tests::{on_every_database, test_on};
 use model_runtime::prelude::*;
 use std::sync::Barrier;
@@ -57,8 +57,8 @@ where
 mod a_deadlock_is_an_error_of_its_own {
     use super::*;
 
-    test_on!(postgres, postgres, (conn, place), { cross!(conn, place) });
-    test_on!(mysql, mysql, (conn, place), { cross!(conn, place) });
+    test_on!(SCHEMA, postgres, postgres, (conn, place), { cross!(conn, place) });
+    test_on!(SCHEMA, mysql, mysql, (conn, place), { cross!(conn, place) });
 }
 
 /// The victim hides its error: nothing after it may be committed by itself.
@@ -108,7 +108,7 @@ macro_rules! hidden {
 mod a_deadlock_that_is_hidden_ends_the_transaction_all_the_same {
     use super::*;
 
-    test_on!(mysql, mysql, (conn, place), { hidden!(conn, place) });
+    test_on!(SCHEMA, mysql, mysql, (conn, place), { hidden!(conn, place) });
 }
 
 on_every_database! {
@@ -169,7 +169,11 @@ macro_rules! locked {
 mod a_lock_that_lasts_too_long_is_an_error_of_its_own {
     use super::*;
 
-    test_on!(sqlite, sqlite, (conn, place), { locked!(conn, place, "PRAGMA busy_timeout = 20") });
-    test_on!(postgres, postgres, (conn, place), { locked!(conn, place, "SET lock_timeout = '50ms'") });
-    test_on!(mysql, mysql, (conn, place), { locked!(conn, place, "SET innodb_lock_wait_timeout = 1") });
+    test_on!(SCHEMA, sqlite, sqlite, (conn, place), { locked!(conn, place, "PRAGMA busy_timeout = 20") });
+    test_on!(SCHEMA, postgres, postgres, (conn, place), {
+        locked!(conn, place, "SET lock_timeout = '50ms'")
+    });
+    test_on!(SCHEMA, mysql, mysql, (conn, place), {
+        locked!(conn, place, "SET innodb_lock_wait_timeout = 1")
+    });
 }

@@ -117,13 +117,14 @@ pub struct LookupSpec<M> {
     /// Bit *i* is set where field *i* belongs to the lookup.
     pub(crate) mask: u64,
     pub(crate) texts: fn(&M) -> Texts,
+    pub(crate) is_null: fn(&M) -> bool,
 }
 
 impl<M> LookupSpec<M> {
     /// The lookup by the columns `K`.
     #[must_use]
     pub const fn of<K: KeyTexts<Model = M>>() -> Self {
-        Self { mask: K::MASK, texts: key_texts::<K> }
+        Self { mask: K::MASK, texts: key_texts::<K>, is_null: key_is_null::<K> }
     }
 }
 
@@ -136,6 +137,10 @@ impl<M> std::fmt::Debug for LookupSpec<M> {
 /// The texts of the key `K` of a row.
 pub fn key_texts<K: KeyTexts>(row: &<K as KeyCols>::Model) -> Texts {
     K::texts(&K::of(row))
+}
+
+fn key_is_null<K: KeyTexts>(row: &<K as KeyCols>::Model) -> bool {
+    K::is_null(&K::of(row))
 }
 
 /// A 64-bit hash (FNV-1a) of a model's columns, their SQL types and Rust types, and the codec's version.

@@ -8,11 +8,29 @@ use std::fmt::Write;
 #[diagnostic::on_unimplemented(
     message = "a field of type `{Self}` cannot be part of a cache key",
     label = "has no exact text",
-    note = "integers, `bool`, `char`, `String` and chrono's types can; implement `KeyText` for your own type; floats have no exact text"
+    note = "integers, `bool`, `char`, `String`, chrono's types, `Uuid` (feature `uuid`) and `Option` of them can; implement `KeyText` for your own type; floats have no exact text"
 )]
 pub trait KeyText {
     /// Appends the value's text.
     fn write_key(&self, out: &mut String);
+
+    /// Whether it is NULL, which has no text: a lookup by NULL is left to the database, because any number of rows
+    /// may match.
+    fn is_null(&self) -> bool {
+        false
+    }
+}
+
+impl<T: KeyText> KeyText for Option<T> {
+    fn write_key(&self, out: &mut String) {
+        if let Some(value) = self {
+            value.write_key(out);
+        }
+    }
+
+    fn is_null(&self) -> bool {
+        self.is_none()
+    }
 }
 
 // Writing to a `String` does not fail.
@@ -45,6 +63,18 @@ impl KeyText for String {
 impl<T: KeyText + ?Sized> KeyText for &T {
     fn write_key(&self, out: &mut String) {
         (**self).write_key(out);
+    }
+
+    fn is_null(&self) -> bool {
+        (**self).is_null()
+    }
+}
+
+#[cfg(feature = "uuid")]
+impl KeyText for uuid::Uuid {
+    /// Lower case, with hyphens.
+    fn write_key(&self, out: &mut String) {
+        let _ = write!(out, "{}", self.hyphenated());
     }
 }
 

@@ -166,11 +166,14 @@ where
     M: SentryModel,
     S: Executor,
 {
-    let moved = spec.lookups.iter().filter(|lookup| lookup.mask & mask != 0).filter_map(|lookup| {
-        let old = (lookup.texts)(base);
-        let gone = new.is_none_or(|new| (lookup.texts)(new) != old);
-        gone.then(|| db.cache().key(M::NAME, &old))
-    });
+    let moved =
+        spec.lookups.iter().filter(|lookup| lookup.mask & mask != 0 && !(lookup.is_null)(base)).filter_map(
+            |lookup| {
+                let old = (lookup.texts)(base);
+                let gone = new.is_none_or(|new| (lookup.texts)(new) != old);
+                gone.then(|| db.cache().key(M::NAME, &old))
+            },
+        );
     moved.map(|pointer| Command::Unpoint { pointer, target: row_key.to_owned() }).collect()
 }
 

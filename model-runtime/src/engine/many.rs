@@ -21,20 +21,26 @@ where
 {
     // Each row is asked for once.
     let (mut wanted, mut known) = (Vec::new(), HashMap::new());
-    let places: Vec<usize> = keys
-        .iter()
-        .map(|key| {
-            *known.entry(K::texts(key)).or_insert_with_key(|texts| {
-                wanted.push((key, texts.clone()));
-                wanted.len() - 1
-            })
+    let mut place_of = |key| {
+        *known.entry(K::texts(key)).or_insert_with_key(|texts| {
+            wanted.push((key, texts.clone()));
+            wanted.len() - 1
         })
-        .collect();
+    };
+    // NULL has no text and is not cached.
+    let places: Vec<_> = keys.iter().map(|key| (!K::is_null(key)).then(|| place_of(key))).collect();
     let mut rows = Vec::with_capacity(wanted.len());
     for chunk in wanted.chunks(CHUNK) {
         rows.extend(get_chunk::<M, K, S>(db, chunk, kind).await?);
     }
-    Ok(places.into_iter().map(|place| rows[place].as_ref().map(M::snapshot)).collect())
+    let mut found = Vec::with_capacity(keys.len());
+    for (key, place) in keys.iter().zip(places) {
+        found.push(match place {
+            Some(place) => rows[place].as_ref().map(M::snapshot),
+            None => from_database::<M, K, S>(db, key).await?,
+        });
+    }
+    Ok(found)
 }
 
 /// A key and its texts.

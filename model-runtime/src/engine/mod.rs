@@ -13,7 +13,7 @@ mod write;
 pub(crate) use bulk::{delete_where, update_where};
 pub use executor::{Executor, Scope};
 pub(crate) use many::get_many;
-pub(crate) use read::get;
+pub(crate) use read::{described, get};
 pub(crate) use transaction::{begin, commit, rollback};
 pub(crate) use upsert::{create_or_update, get_or_create};
 pub(crate) use write::{Wanted, delete, insert, update};

@@ -2,7 +2,7 @@
 use super::{Executor, Scope};
 use crate::cache::codec::{CacheSpec, Texts};
 use crate::cache::read::{self, Pointed, Probe, Repoint};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::field::{KeyTexts, LookupKind};
 use crate::model::ModelSql;
 use crate::statement::{Assignments, Purpose, Statement};
@@ -19,7 +19,8 @@ where
     K: KeyTexts<Model = M>,
     S: Executor,
 {
-    let Some(spec) = M::cache().filter(|_| db.scope() == Scope::Autocommit) else {
+    let cached = |_: &&_| db.scope() == Scope::Autocommit && !K::is_null(key);
+    let Some(spec) = M::cache().filter(cached) else {
         return from_database::<M, K, S>(db, key).await;
     };
     let entry = db.cache().key(M::NAME, texts);
@@ -85,7 +86,16 @@ where
 {
     let (patch, mut pairs) = (K::patch(key), Assignments::new::<M>(Purpose::Update));
     M::visit(&patch, &mut pairs)?;
-    Ok(db.rows(select::<M, S>(pairs)).await?.pop())
+    let mut rows = db.rows(select::<M, S>(pairs)).await?;
+    if rows.len() > 1 {
+        return Err(Error::Query(format!(
+            "{}: {} rows match {}; a cached lookup must go by a unique key",
+            M::NAME,
+            rows.len(),
+            described::<K>(key),
+        )));
+    }
+    Ok(rows.pop())
 }
 
 /// `SELECT … FROM … WHERE a = … AND b = …`.
@@ -95,4 +105,13 @@ where
     S: Executor,
 {
     Statement::new().sql("SELECT ").columns::<M>().sql(" FROM ").table::<M>().matching(pairs.pairs, None)
+}
+
+/// The lookup in messages: `slug="pump"`.
+pub(crate) fn described<K: KeyTexts>(key: &K::Key) -> String {
+    let texts = K::texts(key);
+    match K::is_null(key) {
+        true => format!("NULL in {}", texts.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")),
+        false => texts.iter().map(|(name, value)| format!("{name}={value:?}")).collect::<Vec<_>>().join(", "),
+    }
 }

@@ -57,6 +57,8 @@ pub trait KeyCols: 'static {
 pub trait KeyTexts: KeyCols {
     /// The fields' names and the texts of their values.
     fn texts(key: &Self::Key) -> Vec<(&'static str, String)>;
+    /// Whether one of the values is NULL, so that the key has no text.
+    fn is_null(key: &Self::Key) -> bool;
 }
 
 fn text<T: KeyText>(value: &T) -> String {
@@ -105,6 +107,10 @@ macro_rules! keys { ($(($($C:ident $i:tt),+))*) => { $(
     {
         fn texts(key: &Self::Key) -> Vec<(&'static str, String)> {
             vec![$(($C::FIELD, text(&key.$i))),+]
+        }
+
+        fn is_null(key: &Self::Key) -> bool {
+            $(key.$i.is_null())||+
         }
     }
 )* } }

@@ -1,5 +1,5 @@
 use super::Operation;
-use crate::engine::{Executor, get, get_many};
+use crate::engine::{Executor, described, get, get_many};
 use crate::error::{Error, Result};
 use crate::field::{KeyCols, KeyTexts, LookupKind};
 use crate::model::ModelSql;
@@ -32,7 +32,7 @@ where
         let texts = K::texts(&self.key);
         let row = get::<M, K, S>(db, &self.key, &texts, self.kind).await?;
         row.map(Tracked::stored)
-            .ok_or_else(|| Error::DoesNotExist { model: M::NAME, lookup: describe(&texts) })
+            .ok_or_else(|| Error::DoesNotExist { model: M::NAME, lookup: described::<K>(&self.key) })
     }
 }
 
@@ -62,8 +62,4 @@ where
         let rows = get_many::<M, K, S>(db, &self.keys, self.kind).await?;
         Ok(rows.into_iter().map(|row| row.map(Tracked::stored)).collect())
     }
-}
-
-fn describe(texts: &[(&'static str, String)]) -> String {
-    texts.iter().map(|(name, value)| format!("{name}={value:?}")).collect::<Vec<_>>().join(", ")
 }
