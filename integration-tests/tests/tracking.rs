@@ -136,6 +136,61 @@ on_every_database! {
         assert_eq!(p.old_value(projects::organization_id), Some(&6));
     }
 
+    fn changes_and_saved_changes_name_fields_and_values(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let mut p = Project::create().organization_id(1).slug("pump").name("Pump").execute(&mut db).unwrap();
+        assert!(p.changes().is_empty() && p.saved_changes().is_empty());
+        p.name = "Pump station".into();
+        assert_eq!(p.changes().fields().collect::<Vec<_>>(), ["name"]);
+        assert_eq!(p.changes().of(projects::name), Some((&"Pump".to_owned(), &"Pump station".to_owned())));
+        p.save(&mut db).unwrap();
+        assert!(p.changes().is_empty());
+        assert_eq!(p.saved_changes().fields().collect::<Vec<_>>(), ["name", "date_updated"]);
+        p.slug = "edited".into();
+        p.update().events(F(projects::events) + 4).execute(&mut db).unwrap();
+        assert_eq!(p.saved_changes().of(projects::events), Some((&0, &4)), "as the database computed it");
+        assert_eq!(p.saved_changes().of(projects::slug), None, "an edit that was not written");
+        assert_eq!(format!("{:?}", p.changes()), "{\"slug\"}");
+        p.reset();
+        assert_eq!((p.slug.as_str(), p.events), ("pump", 4));
+        let rolled_back: Result<(), Error> = db.transaction(|db| {
+            p.update().events(9).execute(db)?;
+            assert_eq!(p.saved_changes().of(projects::events), Some((&4, &9)));
+            Err(diesel::result::Error::RollbackTransaction.into())
+        });
+        assert!(rolled_back.is_err() && p.saved_changes().is_empty());
+        assert_eq!(p.changes().of(projects::events), Some((&4, &9)));
+        p.reset();
+        assert!(p.changes().is_empty());
+        assert_eq!(p.events, 4);
+        let mut unsaved = Tracked::new(unsaved());
+        unsaved.reset();
+        assert!(unsaved.changes().is_empty());
+        assert_eq!(unsaved.events, 7);
+    }
+
+    fn refresh_reads_past_the_cache(conn) {
+        let statements = count::statements(conn);
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let mut p = Project::create().organization_id(1).slug("pump").name("Pump").execute(&mut db).unwrap();
+        Project::get_from_cache(&mut db, projects::id, p.id).unwrap();
+        diesel::update(projects::table).set(projects::name.eq("behind its back")).execute(db.connection()).unwrap();
+        p.slug = "edited".into();
+        statements.take();
+        let trips = cache.stats().round_trips;
+        p.refresh(&mut db).unwrap();
+        assert_eq!((statements.take().len(), cache.stats().round_trips), (1, trips));
+        assert_eq!((p.name.as_str(), p.slug.as_str()), ("behind its back", "pump"));
+        assert!(p.changes().is_empty());
+        p.clone().delete(&mut db).unwrap();
+        p.slug = "edited".into();
+        assert!(matches!(p.refresh(&mut db), Err(Error::DoesNotExist { .. })));
+        assert_eq!(p.slug, "edited", "memory is as it was");
+        assert!(matches!(Tracked::new(unsaved()).refresh(&mut db), Err(Error::Unsaved { .. })));
+    }
+
     fn a_dict_changed_in_place_is_seen(conn) {
         let cache = Cache::memory();
         let mut db = Session::new(conn, &cache);
@@ -271,6 +326,25 @@ on_every_database_with_returning! {
         returned.name = "x".into();
         assert_eq!(returned.old_value(projects::name).map(String::as_str), Some("Pump station"));
     }
+}
+
+/// A row that is sent elsewhere.
+#[derive(Debug, PartialEq, Queryable, Selectable, SentryModel, serde::Serialize, serde::Deserialize)]
+#[diesel(table_name = organizations)]
+struct Sent {
+    id: i32,
+    name: String,
+}
+
+#[test]
+fn a_tracked_row_is_sent_without_its_baseline() {
+    let text = r#"{"id":1,"name":"Water"}"#;
+    let mut sent: Tracked<Sent> = serde_json::from_str(text).unwrap();
+    assert!(!sent.has_changed(organizations::name));
+    assert_eq!(serde_json::to_string(&sent).unwrap(), text);
+    sent.name = "Power".into();
+    assert_eq!(serde_json::to_string(&sent).unwrap(), r#"{"id":1,"name":"Power"}"#);
+    assert_eq!(sent.old_value(organizations::name).map(String::as_str), Some("Water"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod cache;
+mod changes;
 mod clock;
 mod engine;
 mod error;
@@ -31,6 +32,7 @@ mod documents {
 
 pub use cache::key::KeyText;
 pub use cache::{Cache, CacheBuilder, observe::Stats};
+pub use changes::Changes;
 pub use clock::Clock;
 pub use engine::{Executor, Scope};
 pub use error::{Error, OutOfBounds, Result};
@@ -44,7 +46,7 @@ pub use model::{ModelSql, SentryModel};
 pub use model_derive::SentryModel;
 pub use operation::{
     Create, CreateOrUpdate, Defaults, Delete, DeleteWhere, Get, GetMany, GetOrCreate, HasDefaults,
-    HasOnInsert, HasPatch, Operation, Save, Update, UpdateWhere, Upsert,
+    HasOnInsert, HasPatch, Operation, Refresh, Save, Update, UpdateWhere, Upsert,
 };
 #[cfg(feature = "async")]
 pub use session::{AsyncCallback, AsyncSession};

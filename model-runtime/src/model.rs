@@ -39,6 +39,8 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
 
     /// The model's name: the struct's.
     const NAME: &'static str;
+    /// The fields' names in Rust, in the order of the struct.
+    const FIELDS: &'static [&'static str];
     /// The columns in the order of the struct: the list of every SELECT and RETURNING.
     const COLUMNS: &'static [&'static str];
     #[doc(hidden)]

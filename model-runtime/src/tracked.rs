@@ -1,11 +1,13 @@
 //! `Tracked<M>`: a row that knows what the database holds.
+use crate::changes::Changes;
 use crate::field::FieldOf;
 use crate::model::SentryModel;
-use crate::operation::{Delete, Operation, Save, Update};
+use crate::operation::{Delete, Operation, Refresh, Save, Update};
 use crate::session::{Runner, TransactionNode};
 use diesel::backend::Backend;
 use diesel::deserialize::{self, Queryable};
 use diesel::expression::Selectable;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -43,11 +45,13 @@ struct History<M> {
     /// The baseline before each open transaction or savepoint that wrote this row; `None` where no row was
     /// stored yet. A stack: an inner rollback can be followed by an outer one.
     undo: Vec<(Arc<TransactionNode>, Option<M>)>,
+    /// The stored row before and after the last write.
+    saved: Option<(M, M)>,
 }
 
 impl<M> Default for History<M> {
     fn default() -> Self {
-        Self { base: None, undo: Vec::new() }
+        Self { base: None, undo: Vec::new(), saved: None }
     }
 }
 
@@ -83,6 +87,47 @@ impl<M: SentryModel> Tracked<M> {
     /// The stored value as far as this instance knows; `None` for an unsaved instance.
     pub fn old_value<C: FieldOf<M>>(&self, _column: C) -> Option<&C::Value> {
         self.baseline().map(C::get)
+    }
+
+    /// What was edited since the row was stored; nothing for an unsaved instance.
+    pub fn changes(&self) -> Changes<'_, M> {
+        self.baseline().map_or_else(Changes::none, |base| Changes::between(base, &self.row))
+    }
+
+    /// What the last `save` or `update` of this instance changed in the database; nothing before the first one, after
+    /// an insert, and after it was rolled back.
+    pub fn saved_changes(&self) -> Changes<'_, M> {
+        let saved = self
+            .history
+            .as_ref()
+            .filter(|_| !self.is_rolled_back())
+            .and_then(|history| history.saved.as_ref());
+        saved.map_or_else(Changes::none, |(before, after)| Changes::between(before, after))
+    }
+
+    /// Takes the edits back: every field has its stored value again. Does nothing to an unsaved instance.
+    pub fn reset(&mut self) {
+        if let Some(row) = self.baseline().map(M::snapshot) {
+            self.settle();
+            self.row = row;
+            if let Some(history) = &mut self.history {
+                history.base = None;
+            }
+        }
+    }
+
+    /// Reads the row again, past the cache; edits are lost.
+    ///
+    /// SQL: `SELECT` by the primary key. Cache: nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unsaved`](crate::Error::Unsaved); [`Error::DoesNotExist`](crate::Error::DoesNotExist) where the row
+    /// is gone, and memory is as it was; [`Error::Database`](crate::Error::Database).
+    pub fn refresh<'d, S: Runner>(&'d mut self, db: &'d mut S) -> S::Out<'d, ()>
+    where
+        Refresh<'d, M>: Operation<S, Output = ()>,
+    {
+        db.drive(Refresh::new(self))
     }
 
     /// Starts an UPDATE of this row: set fields to values or `F` expressions, then `execute`, which returns
@@ -159,22 +204,47 @@ impl<M: SentryModel> Tracked<M> {
     /// The row was written with the fields of `mask` as in `new`; other edits stay dirty.
     pub(crate) fn wrote(&mut self, node: Option<Arc<TransactionNode>>, mut new: M, mask: u64) {
         self.remember(node);
+        let before = self.baseline().map(M::snapshot);
         if let Some(base) = self.history.as_mut().and_then(|history| history.base.as_mut()) {
             let mut copy = new.snapshot();
             base.swap_fields(&mut copy, mask);
         }
         self.row.swap_fields(&mut new, mask);
         self.stored = true;
+        self.saved(before);
     }
 
     /// The row was written as a whole and is `new`.
     pub(crate) fn replaced(&mut self, node: Option<Arc<TransactionNode>>, new: M) {
         self.remember(node);
+        let before = self.baseline().map(M::snapshot);
         if let Some(history) = &mut self.history {
             history.base = None;
         }
         self.row = new;
         self.stored = true;
+        self.saved(before);
+    }
+
+    /// The row was read again and is `new`.
+    pub(crate) fn refreshed(&mut self, new: M) {
+        self.settle();
+        if let Some(history) = &mut self.history {
+            history.base = None;
+        }
+        self.row = new;
+    }
+
+    /// Keeps what the write changed, if there was a row before.
+    fn saved(&mut self, before: Option<M>) {
+        let after = self.baseline().map(M::snapshot);
+        self.history.get_or_insert_default().saved = before.zip(after);
+    }
+
+    fn is_rolled_back(&self) -> bool {
+        self.history
+            .as_ref()
+            .is_some_and(|history| history.undo.iter().any(|(node, _)| node.is_rolled_back()))
     }
 
     /// The row is gone.
@@ -218,6 +288,7 @@ impl<M: SentryModel> Tracked<M> {
             let before = history.undo.drain(oldest..).next().and_then(|(_, before)| before);
             self.stored = before.is_some();
             history.base = before;
+            history.saved = None;
         }
     }
 }
@@ -246,7 +317,8 @@ impl<M: SentryModel + Clone> Clone for Tracked<M> {
                 .undo
                 .iter()
                 .map(|(node, before)| (Arc::clone(node), before.as_ref().map(M::snapshot)));
-            Box::new(History { base: history.base.as_ref().map(M::snapshot), undo: undo.collect() })
+            let saved = history.saved.as_ref().map(|(before, after)| (before.snapshot(), after.snapshot()));
+            Box::new(History { base: history.base.as_ref().map(M::snapshot), undo: undo.collect(), saved })
         });
         Self { row: self.row.clone(), stored: self.stored, history }
     }
@@ -262,6 +334,20 @@ impl<M: PartialEq> PartialEq for Tracked<M> {
     /// Compares the rows as they are in memory.
     fn eq(&self, other: &Self) -> bool {
         self.row == other.row
+    }
+}
+
+impl<M: Serialize> Serialize for Tracked<M> {
+    /// The row as it is in memory, without its baseline.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.row.serialize(serializer)
+    }
+}
+
+impl<'de, M: SentryModel + Deserialize<'de>> Deserialize<'de> for Tracked<M> {
+    /// A stored row without edits.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        M::deserialize(deserializer).map(Self::stored)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The `SentryModel` impl, composed of what the other files make.
 use super::paths::here;
 use super::{codec, fills, tracking};
-use crate::ir::{Clock, Model};
+use crate::ir::{Clock, Field, Model};
 use crate::names;
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -32,6 +32,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
 // type Patch = __Patch;
 // type Builder<__Op> = ProjectBuilder<__Op>;
 // const NAME: &'static str = "Project";
+// const FIELDS: &'static [&'static str] = &["id", …];
 // const COLUMNS: &'static [&'static str] = &[<projects::id as __rt::Column>::NAME, …];
 // fn builder<__Op>(__op: __Op) -> ProjectBuilder<__Op> { ProjectBuilder(__op) }
 //
@@ -40,6 +41,7 @@ pub(super) fn identity(model: &Model) -> TokenStream {
     let (table, name) = (&model.table, model.name());
     let builder = names::builder(&model.ident);
     let key = model.columns(&model.key);
+    let fields = model.fields.iter().map(Field::name);
     let columns = model.fields.iter().map(|field| model.column(field));
     quote! {
         type Table = #table::table;
@@ -47,6 +49,7 @@ pub(super) fn identity(model: &Model) -> TokenStream {
         type Patch = __Patch;
         type Builder<__Op> = #builder<__Op>;
         const NAME: &'static ::core::primitive::str = #name;
+        const FIELDS: &'static [&'static ::core::primitive::str] = &[#(#fields),*];
         const COLUMNS: &'static [&'static ::core::primitive::str] = &[#(<#columns as __rt::Column>::NAME),*];
         fn builder<__Op>(__op: __Op) -> #builder<__Op> {
             #builder(__op)

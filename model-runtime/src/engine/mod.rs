@@ -16,4 +16,4 @@ pub(crate) use many::get_many;
 pub(crate) use read::{described, get};
 pub(crate) use transaction::{begin, commit, rollback};
 pub(crate) use upsert::{create_or_update, get_or_create};
-pub(crate) use write::{Wanted, delete, insert, update};
+pub(crate) use write::{Wanted, by_key_of, delete, insert, update};

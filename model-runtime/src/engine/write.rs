@@ -156,6 +156,15 @@ pub(super) fn overflow(error: Error, guards: &[Guarded<'_>]) -> Error {
     }
 }
 
+/// The row of `base` as it is stored.
+pub(crate) async fn by_key_of<M, S>(db: &mut S, base: &M) -> Result<Option<M>>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    select_by_pk(db, base, &[]).await
+}
+
 pub(super) async fn select_by_pk<M, S>(db: &mut S, base: &M, guards: &[Guarded<'_>]) -> Result<Option<M>>
 where
     M: ModelSql<S::Backend>,
