@@ -100,7 +100,7 @@ on_every_database_and_store! {
                 assert_eq!(Order::get_from_cache(&mut db, pair, (7, None::<String>)).unwrap(), null);
             }
         }
-        let many = Order::get_many_from_cache(&mut db, orders::choice, [None, Some("".to_owned()), Some("x".into())]);
+        let many = Order::get_many_from_cache(&mut db, orders::choice, [None, Some(String::new()), Some("x".into())]);
         let numbers: Vec<_> = many.unwrap().into_iter().map(|row| row.map(|row| row.number.clone())).collect();
         assert_eq!(numbers, [Some("1".to_owned()), Some("of \"\"".to_owned()), None]);
         // Any number of rows may hold NULL: that is no lookup of one.

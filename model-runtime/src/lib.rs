@@ -39,7 +39,8 @@ pub use error::{Error, OutOfBounds, Result};
 pub use expression::{Arithmetic, Expr, F, Integral, Literal, Operand};
 pub use field::{
     AsExpression, AsValue, Assign, BoundedInput, BoundedInteger, CacheKey, Col, FieldOf, GzippedDict, Input,
-    KeyCols, KeyFor, KeyTexts, LookupKind, Storable, Timestamp, ToField,
+    KeyCols, KeyFor, KeyTexts, LookupKind, OutOfRange, PositiveBigInteger, PositiveInteger, Storable,
+    Timestamp, ToField, WrappingU32,
 };
 pub use model::{ModelSql, SentryModel};
 /// Derives the [`trait@SentryModel`] trait.

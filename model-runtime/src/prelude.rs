@@ -4,4 +4,7 @@
 #[cfg(feature = "async")]
 pub use crate::AsyncSession;
 pub use crate::error::OptionalRow as _;
-pub use crate::{Cache, CreateOrUpdate, Error, F, GzippedDict, SentryModel, Session, Tracked};
+pub use crate::{
+    Cache, CreateOrUpdate, Error, F, GzippedDict, PositiveBigInteger, PositiveInteger, SentryModel, Session,
+    Tracked, WrappingU32,
+};

@@ -7,6 +7,7 @@ pub(crate) mod null;
 mod number;
 mod storable;
 mod timestamp;
+mod unsigned;
 
 pub use assign::{AsExpression, AsValue, Assign, BoundedInput, Input, ToField};
 pub use bounded::BoundedInteger;
@@ -14,6 +15,7 @@ pub use gzipped_dict::GzippedDict;
 pub use key::{CacheKey, Col, KeyCols, KeyFor, KeyTexts, LookupKind};
 pub use storable::Storable;
 pub use timestamp::Timestamp;
+pub use unsigned::{OutOfRange, PositiveBigInteger, PositiveInteger, WrappingU32};
 
 pub(crate) use assign::bounded;
 pub use number::Number;

@@ -1,4 +1,5 @@
 //! Numbers of any primitive type, seen through `Any` so that no numeric bound leaks into generated code.
+use super::{PositiveBigInteger, PositiveInteger};
 use std::any::Any;
 
 /// A number that an expression computes with.
@@ -52,7 +53,7 @@ macro_rules! integers { ($($t:ty)*) => {
         None
     }
 } }
-integers!(i8 i16 i32 i64 u8 u16 u32 u64);
+integers!(i8 i16 i32 i64 u8 u16 u32 u64 PositiveInteger PositiveBigInteger);
 
 /// The number in `value`; `None` for NULL and for types that are not numbers.
 pub(crate) fn to_number<T: 'static>(value: &T) -> Option<Number> {
