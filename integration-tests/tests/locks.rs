@@ -171,9 +171,9 @@ mod a_lock_that_lasts_too_long_is_an_error_of_its_own {
 
     test_on!(SCHEMA, sqlite, sqlite, (conn, place), { locked!(conn, place, "PRAGMA busy_timeout = 20") });
     test_on!(SCHEMA, postgres, postgres, (conn, place), {
-        locked!(conn, place, "SET lock_timeout = '50ms'")
+        locked!(conn, place, "SET lock_timeout = '50ms'");
     });
     test_on!(SCHEMA, mysql, mysql, (conn, place), {
-        locked!(conn, place, "SET innodb_lock_wait_timeout = 1")
+        locked!(conn, place, "SET innodb_lock_wait_timeout = 1");
     });
 }

@@ -42,7 +42,7 @@ pub use field::{
     KeyCols, KeyFor, KeyTexts, LookupKind, OutOfRange, PositiveBigInteger, PositiveInteger, Storable,
     Timestamp, ToField, WrappingU32,
 };
-pub use model::{ModelSql, SentryModel};
+pub use model::{ModelSql, Predicate, SentryModel};
 /// Derives the [`trait@SentryModel`] trait.
 pub use model_derive::SentryModel;
 pub use operation::{

@@ -208,8 +208,7 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     /// ```
     fn update_where<P>(predicate: P) -> Self::Builder<UpdateWhere<Self, P>>
     where
-        P: AppearsOnTable<Self::Table>,
-        P::SqlType: BoolOrNullableBool,
+        P: Predicate<Self>,
     {
         Self::builder(UpdateWhere::new(predicate))
     }
@@ -233,8 +232,7 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     /// ```
     fn delete_where<P>(predicate: P) -> DeleteWhere<Self, P>
     where
-        P: AppearsOnTable<Self::Table>,
-        P::SqlType: BoolOrNullableBool,
+        P: Predicate<Self>,
     {
         DeleteWhere::new(predicate)
     }
@@ -311,6 +309,16 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
         db.drive(GetMany::new(keys.into_iter().map(KeyFor::into_key).collect(), C::KIND))
     }
 }
+
+/// A Diesel predicate over the model's table, such as `projects::events.gt(0).and(projects::slug.ne("pump"))`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a predicate over the table of `{M}`",
+    label = "expected a condition on the model's own columns, such as `projects::events.gt(0)`"
+)]
+pub trait Predicate<M> {}
+
+#[diagnostic::do_not_recommend]
+impl<M: SentryModel, P: AppearsOnTable<M::Table, SqlType: BoolOrNullableBool>> Predicate<M> for P {}
 
 /// The half of a model that depends on the backend: the only generated impl with a where clause, one
 /// bound per field.

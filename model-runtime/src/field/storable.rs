@@ -30,6 +30,8 @@ pub trait Storable<C, DB: Dialect>: Sized + Send + Sync + 'static {
     fn read<'r, R: Row<'r, DB>>(row: &R, index: usize) -> deserialize::Result<Self>;
 }
 
+// What it needs is said above, in words.
+#[diagnostic::do_not_recommend]
 impl<T, C, DB> Storable<C, DB> for T
 where
     C: Column,
