@@ -99,6 +99,27 @@ on_every_database_and_store! {
         assert_eq!(Project::get_from_cache(&mut db, projects::id, id).unwrap().name, "new");
     }
 
+    fn pointers_to_rows_with_other_values_are_not_believed(conn, store) {
+        let cache = Cache::builder().store(store).build().unwrap();
+        let mut db = Session::new(conn, &cache);
+        let ids = projects!(&mut db, 3);
+        let slugs = ["p0", "p1", "p2"];
+        for _ in 0..2 {
+            Project::get_many_from_cache(&mut db, projects::slug, slugs).unwrap();
+        }
+        // Plain Diesel moves a value behind the cache's back, and the rows are cached anew under their old pointers.
+        diesel::update(projects::table.find(ids[0])).set(projects::slug.eq("free")).execute(db.connection()).unwrap();
+        diesel::update(projects::table.find(ids[1])).set(projects::slug.eq("p0")).execute(db.connection()).unwrap();
+        Project::update_where(projects::id.ge(0)).events(1).execute(&mut db).unwrap();
+        Project::get_many_from_cache(&mut db, projects::id, ids.clone()).unwrap();
+        for _ in 0..2 {
+            let found = Project::get_many_from_cache(&mut db, projects::slug, slugs).unwrap();
+            let found: Vec<_> = found.iter().map(|row| row.as_ref().map(|row| row.id)).collect();
+            assert_eq!(found, [Some(ids[1]), None, Some(ids[2])]);
+        }
+        assert!(cache.stats().stale_pointers >= 2);
+    }
+
     fn in_a_transaction_the_database_answers(conn, store) {
         let cache = Cache::builder().store(store).build().unwrap();
         let mut db = Session::new(conn, &cache);
