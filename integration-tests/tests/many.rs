@@ -1,13 +1,23 @@
 //! Promise: many lookups at once answer as each alone would, at the price of one.
 use diesel::prelude::*;
 use integration_tests::interleave::Interleaved;
-use integration_tests::models::{Project, projects};
+use integration_tests::models::{Counter, Project, counters, organizations, projects};
 use integration_tests::{count, on_every_database_and_store};
 use model_runtime::cache::protocol::Command;
 use model_runtime::prelude::*;
 
 fn slugs(found: &[Option<Tracked<Project>>]) -> Vec<Option<&str>> {
     found.iter().map(|row| row.as_ref().map(|row| row.slug.as_str())).collect()
+}
+
+/// A cached model that others refer to.
+#[derive(Debug, PartialEq, Queryable, Selectable, SentryModel)]
+#[diesel(table_name = organizations)]
+#[cache_fields()]
+struct Team {
+    #[bounded(auto)]
+    id: i32,
+    name: String,
 }
 
 /// The primary keys of as many projects.
@@ -146,5 +156,29 @@ on_every_database_and_store! {
         let found = Project::get_many_from_cache(&mut db, projects::id, ids.clone()).unwrap();
         assert!(found.iter().zip(&ids).all(|(row, id)| row.as_ref().unwrap().id == *id));
         assert_eq!((statements.take().len(), cache.stats().round_trips - before), (2, 6), "256 rows each");
+    }
+
+    fn rows_get_the_ones_they_refer_to(conn, store) {
+        let statements = count::statements(conn);
+        let cache = Cache::builder().store(store).build().unwrap();
+        let mut db = Session::new(conn, &cache);
+        let ids = ["Water", "Power"].map(|name| Team::create().name(name).execute(&mut db).unwrap().id);
+        let mut rows = Vec::new();
+        for maybe in [Some(ids[1]), None, Some(999), Some(ids[0]), Some(ids[1])] {
+            rows.push(Counter::create().maybe(maybe).execute(&mut db).unwrap());
+        }
+        let names = |attached: &[(Tracked<Counter>, Option<Tracked<Team>>)]| {
+            attached.iter().map(|(_, team)| team.as_ref().map(|team| team.name.clone())).collect::<Vec<_>>()
+        };
+        let expected = [Some("Power"), None, None, Some("Water"), Some("Power")].map(|name| name.map(str::to_owned));
+        statements.take();
+        let attached = Team::attach(&mut db, rows.clone(), counters::maybe).unwrap();
+        assert_eq!(names(&attached), expected);
+        assert_eq!(statements.take().len(), 1, "each team once");
+        assert_eq!(attached[3].0, rows[3]);
+        rows.remove(2);
+        let again = Team::attach(&mut db, rows, counters::maybe).unwrap();
+        assert_eq!(names(&again).len(), 4);
+        assert_eq!(statements.take().len(), 0, "from the cache");
     }
 }

@@ -1,8 +1,10 @@
 //! The traits that the derive implements.
 use crate::cache::codec::{CacheSpec, Fingerprint};
 use crate::error::Result;
-use crate::field::{CacheKey, KeyCols, KeyFor, Number};
-use crate::operation::{Create, DeleteWhere, Get, GetMany, GetOrCreate, Operation, UpdateWhere, Upsert};
+use crate::field::{CacheKey, FieldOf, KeyCols, KeyFor, Number};
+use crate::operation::{
+    Attach, Create, DeleteWhere, ForeignKey, Get, GetMany, GetOrCreate, Operation, UpdateWhere, Upsert,
+};
 use crate::repr::Repr;
 use crate::session::Runner;
 use crate::statement::{Assignments, Dialect, Shapes};
@@ -307,6 +309,50 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
         GetMany<Self, C::Cols>: Operation<S, Output = Vec<Option<Tracked<Self>>>> + 'd,
     {
         db.drive(GetMany::new(keys.into_iter().map(KeyFor::into_key).collect(), C::KIND))
+    }
+
+    /// Each row with the one that it refers to by a foreign key, looked up at once; `None` where the foreign key is
+    /// NULL, or the row is gone.
+    ///
+    /// SQL and cache: as [`get_many_from_cache`](Self::get_many_from_cache) by primary key; a row that is referred to
+    /// twice is asked for once.
+    ///
+    /// # Errors
+    /// [`Error::Database`](crate::Error::Database).
+    ///
+    /// # Example: projects with their organizations
+    /// ```
+    /// use diesel::prelude::*;
+    /// use model_runtime::prelude::*;
+    /// # diesel::table! { organizations (id) { id -> Integer, name -> Text } }
+    /// # diesel::table! { projects (id) { id -> Integer, organization_id -> Nullable<Integer> } }
+    /// # #[derive(Queryable, Selectable, SentryModel)]
+    /// # #[diesel(table_name = organizations)]
+    /// # #[cache_fields()]
+    /// # struct Organization { id: i32, name: String }
+    /// # #[derive(Queryable, Selectable, SentryModel)]
+    /// # #[diesel(table_name = projects)]
+    /// # struct Project { id: i32, organization_id: Option<i32> }
+    ///
+    /// fn names(db: &mut Session<'_, SqliteConnection>) -> Result<Vec<Option<String>>, Error> {
+    ///     let rows = projects::table.select(Tracked::<Project>::as_select()).load(db.connection())?;
+    ///     let rows = Organization::attach(db, rows, projects::organization_id)?;
+    ///     Ok(rows.into_iter().map(|(_, organization)| Some(organization?.name.clone())).collect())
+    /// }
+    /// ```
+    fn attach<'d, S, R, C, V>(
+        db: &'d mut S,
+        rows: Vec<Tracked<R>>,
+        _foreign_key: C,
+    ) -> S::Out<'d, Vec<(Tracked<R>, Option<Tracked<Self>>)>>
+    where
+        S: Runner,
+        R: SentryModel,
+        C: FieldOf<R, Value: ForeignKey<V>>,
+        Self::Pk: KeyCols<Key = (V,)>,
+        Attach<Self, R>: Operation<S, Output = Vec<(Tracked<R>, Option<Tracked<Self>>)>> + 'd,
+    {
+        db.drive(Attach::new(rows, |row| C::get(row).key().map(|key| (key,))))
     }
 }
 

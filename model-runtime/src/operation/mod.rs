@@ -1,4 +1,5 @@
 //! Operations are values without a backend; a session adds the backend when it runs them.
+mod attach;
 mod bulk;
 mod create;
 mod delete;
@@ -8,6 +9,7 @@ mod save;
 mod update;
 mod upsert;
 
+pub use attach::{Attach, ForeignKey};
 pub use bulk::{DeleteWhere, UpdateWhere};
 pub use create::Create;
 pub use delete::Delete;
