@@ -38,7 +38,8 @@ macro_rules! cross {
                 });
             }
         });
-        assert_eq!(gave_up.into_inner(), 1, "one of the two");
+        // At least one of the two; running again, it may meet the other one once more.
+        assert!(gave_up.into_inner() >= 1);
         let names = names(&mut db);
         assert_eq!(names[0], names[1], "both rows are of the writer that came last");
     }};

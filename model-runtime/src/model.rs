@@ -3,7 +3,8 @@ use crate::cache::codec::{CacheSpec, Fingerprint};
 use crate::error::Result;
 use crate::field::{CacheKey, FieldOf, KeyCols, KeyFor, Number};
 use crate::operation::{
-    Attach, Create, DeleteWhere, ForeignKey, Get, GetMany, GetOrCreate, Operation, UpdateWhere, Upsert,
+    Attach, Attached, Create, DeleteWhere, ForeignKey, Get, GetMany, GetOrCreate, Operation, UpdateWhere,
+    Upsert,
 };
 use crate::repr::Repr;
 use crate::session::Runner;
@@ -344,13 +345,13 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
         db: &'d mut S,
         rows: Vec<Tracked<R>>,
         _foreign_key: C,
-    ) -> S::Out<'d, Vec<(Tracked<R>, Option<Tracked<Self>>)>>
+    ) -> S::Out<'d, Attached<R, Self>>
     where
         S: Runner,
         R: SentryModel,
         C: FieldOf<R, Value: ForeignKey<V>>,
         Self::Pk: KeyCols<Key = (V,)>,
-        Attach<Self, R>: Operation<S, Output = Vec<(Tracked<R>, Option<Tracked<Self>>)>> + 'd,
+        Attach<Self, R>: Operation<S, Output = Attached<R, Self>> + 'd,
     {
         db.drive(Attach::new(rows, |row| C::get(row).key().map(|key| (key,))))
     }

@@ -28,6 +28,9 @@ impl<V: Clone> ForeignKey<V> for Option<V> {
     }
 }
 
+/// Rows, each with the one that it refers to.
+pub type Attached<R, M> = Vec<(Tracked<R>, Option<Tracked<M>>)>;
+
 /// Rows, and the lookup of the rows that they refer to; made by [`SentryModel::attach`].
 pub struct Attach<M: SentryModel, R> {
     rows: Vec<Tracked<R>>,
@@ -56,7 +59,7 @@ where
     R: SentryModel,
     S: Executor,
 {
-    type Output = Vec<(Tracked<R>, Option<Tracked<M>>)>;
+    type Output = Attached<R, M>;
 
     async fn run(self, db: &mut S) -> Result<Self::Output> {
         let wanted: Vec<_> = self.keys.iter().flatten().cloned().collect();

@@ -9,7 +9,7 @@ mod save;
 mod update;
 mod upsert;
 
-pub use attach::{Attach, ForeignKey};
+pub use attach::{Attach, Attached, ForeignKey};
 pub use bulk::{DeleteWhere, UpdateWhere};
 pub use create::Create;
 pub use delete::Delete;
