@@ -2,7 +2,7 @@
 use diesel::prelude::*;
 use integration_tests::databases::Place as _;
 use integration_tests::interleave::Interleaved;
-use integration_tests::models::{Counter, Organization, Project, counters, organizations, projects};
+use integration_tests::models::{Blob, Counter, Organization, Project, counters, organizations, projects};
 use integration_tests::{count, on_every_database, on_every_database_and_store};
 use model_runtime::cache::protocol::Command;
 use model_runtime::prelude::*;
@@ -187,5 +187,58 @@ on_every_database! {
         let before = cache.stats().round_trips;
         assert_eq!(Project::update_where(projects::organization_id.eq(1)).events(1).execute(&mut db).unwrap(), 1100);
         assert_eq!(cache.stats().round_trips - before, 3 + 3, "512 rows each");
+    }
+
+    fn many_rows_are_created_in_their_order(conn, place) {
+        let statements = count::statements(conn);
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let new = |n: i32| Project::create().organization_id(n).slug(format!("p{n}")).name("N");
+        statements.take();
+        let created = Project::create_many(&mut db, (0..300).map(new)).unwrap();
+        // BEGIN and COMMIT, and 128 rows each.
+        assert_eq!(statements.take().len(), place.returning(2 + 3, 2 + 600));
+        assert!(created.iter().zip(0..).all(|(p, n)| p.organization_id == n && p.slug == format!("p{n}")));
+        assert!(created.iter().all(|p| p.id > 0 && !p.has_changed(projects::slug)));
+        assert_eq!(cache.stats().round_trips, 0);
+        let stored = Project::get_from_cache(&mut db, projects::slug, "p299").unwrap();
+        assert_eq!(stored, created[299]);
+        assert!(Project::create_many(&mut db, Vec::new()).unwrap().is_empty());
+    }
+
+    fn rows_of_different_columns_and_of_none_are_created(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let rows = [
+            Counter::create().a(1),
+            Counter::create().a(F(counters::a) + 2),
+            Counter::create().big(3).a(4),
+            Counter::create(),
+            Counter::create(),
+            Counter::create().maybe(5),
+        ];
+        let created = Counter::create_many(&mut db, rows).unwrap();
+        let seen: Vec<_> = created.iter().map(|c| (c.a, c.b, c.big, c.maybe)).collect();
+        assert_eq!(seen, [(1, 5, 0, None), (2, 5, 0, None), (4, 5, 3, None), (0, 5, 0, None), (0, 5, 0, None), (0, 5, 0, Some(5))]);
+        // A model without defaults of its own inserts the database's.
+        assert_eq!(Blob::create_many(&mut db, [Blob::create(), Blob::create()]).unwrap().len(), 2);
+    }
+
+    fn one_bad_row_creates_none(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let new = |slug: &str| Project::create().organization_id(1).slug(slug).name(slug);
+        let twice = Project::create_many(&mut db, [new("a"), new("b"), new("a")]);
+        assert!(matches!(twice, Err(Error::Database(_))), "{twice:?}");
+        let bounds = Project::create_many(&mut db, [new("a"), new("b").events(-1)]);
+        assert!(matches!(bounds, Err(Error::OutOfBounds(_))), "{bounds:?}");
+        assert_eq!(projects::table.count().get_result::<i64>(db.connection()).unwrap(), 0);
+        let mut created = Vec::new();
+        let rolled_back: Result<(), Error> = db.transaction(|db| {
+            created = Project::create_many(db, [new("a"), new("b")])?;
+            Err(diesel::result::Error::RollbackTransaction.into())
+        });
+        assert!(rolled_back.is_err());
+        assert!(matches!(created[0].update().name("x").execute(&mut db), Err(Error::Unsaved { .. })), "unsaved again");
     }
 }

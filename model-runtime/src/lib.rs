@@ -46,8 +46,9 @@ pub use model::{ModelSql, Predicate, SentryModel};
 /// Derives the [`trait@SentryModel`] trait.
 pub use model_derive::SentryModel;
 pub use operation::{
-    Attach, Attached, Create, CreateOrUpdate, Defaults, Delete, DeleteWhere, ForeignKey, Get, GetMany,
-    GetOrCreate, HasDefaults, HasOnInsert, HasPatch, Operation, Refresh, Save, Update, UpdateWhere, Upsert,
+    Attach, Attached, Create, CreateMany, CreateOrUpdate, Defaults, Delete, DeleteWhere, ForeignKey, Get,
+    GetMany, GetOrCreate, HasDefaults, HasOnInsert, HasPatch, Operation, Refresh, Save, Update, UpdateWhere,
+    Upsert,
 };
 #[cfg(feature = "async")]
 pub use session::{AsyncCallback, AsyncSession};

@@ -3,8 +3,8 @@ use crate::cache::codec::{CacheSpec, Fingerprint};
 use crate::error::Result;
 use crate::field::{CacheKey, FieldOf, KeyCols, KeyFor, Number};
 use crate::operation::{
-    Attach, Attached, Create, DeleteWhere, ForeignKey, Get, GetMany, GetOrCreate, Operation, UpdateWhere,
-    Upsert,
+    Attach, Attached, Create, CreateMany, DeleteWhere, ForeignKey, Get, GetMany, GetOrCreate, Operation,
+    UpdateWhere, Upsert,
 };
 use crate::repr::Repr;
 use crate::session::Runner;
@@ -55,6 +55,8 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     fn state() -> &'static ModelState;
     #[doc(hidden)]
     fn builder<Op>(op: Op) -> Self::Builder<Op>;
+    #[doc(hidden)]
+    fn operation<Op>(builder: Self::Builder<Op>) -> Op;
     /// A copy, field by field.
     #[doc(hidden)]
     #[must_use]
@@ -132,6 +134,36 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     #[must_use]
     fn create() -> Self::Builder<Create<Self>> {
         Self::builder(Create::new())
+    }
+
+    /// Inserts rows, all or none, and returns them as stored, in their order.
+    ///
+    /// Each row is what [`create`](Self::create) starts, without its `execute`.
+    ///
+    /// SQL: `BEGIN`, one `INSERT … RETURNING` for each 128 rows in a row that set the same columns (without RETURNING
+    /// an `INSERT` and a `SELECT` for each row), `COMMIT`. Cache: nothing.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create); nothing is inserted then.
+    ///
+    /// # Example: two rows at once
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest.rs"));
+    /// use model_runtime::prelude::*;
+    ///
+    /// # fn main() -> Result<(), Error> { session(|db| {
+    /// let new = |slug: &str| Project::create().organization_id(1).slug(slug).name(slug);
+    /// let created = Project::create_many(db, [new("pump"), new("tank")])?;
+    /// assert_eq!(created[1].slug, "tank");
+    /// # Ok(()) }) }
+    /// ```
+    fn create_many<'d, S, I>(db: &'d mut S, rows: I) -> S::Out<'d, Vec<Tracked<Self>>>
+    where
+        S: Runner,
+        I: IntoIterator<Item = Self::Builder<Create<Self>>>,
+        CreateMany<Self>: Operation<S, Output = Vec<Tracked<Self>>> + 'd,
+    {
+        db.drive(CreateMany::new(rows.into_iter().map(Self::operation)))
     }
 
     /// Starts an upsert: set the lookup, `defaults` and perhaps `on_insert`, then `execute`.

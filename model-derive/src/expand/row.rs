@@ -35,6 +35,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
 // const FIELDS: &'static [&'static str] = &["id", …];
 // const COLUMNS: &'static [&'static str] = &[<projects::id as __rt::Column>::NAME, …];
 // fn builder<__Op>(__op: __Op) -> ProjectBuilder<__Op> { ProjectBuilder(__op) }
+// fn operation<__Op>(__builder: ProjectBuilder<__Op>) -> __Op { __builder.0 }
 //
 // The columns' names come from Diesel, which knows about `#[sql_name]`.
 pub(super) fn identity(model: &Model) -> TokenStream {
@@ -53,6 +54,9 @@ pub(super) fn identity(model: &Model) -> TokenStream {
         const COLUMNS: &'static [&'static ::core::primitive::str] = &[#(<#columns as __rt::Column>::NAME),*];
         fn builder<__Op>(__op: __Op) -> #builder<__Op> {
             #builder(__op)
+        }
+        fn operation<__Op>(__builder: #builder<__Op>) -> __Op {
+            __builder.0
         }
     }
 }

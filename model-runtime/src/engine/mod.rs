@@ -2,6 +2,7 @@
 //!
 //! The sync session's executor never suspends, so one poll ends each of them; the async session awaits.
 mod bulk;
+mod create_many;
 mod executor;
 mod many;
 mod read;
@@ -11,6 +12,7 @@ mod upsert;
 mod write;
 
 pub(crate) use bulk::{delete_where, update_where};
+pub(crate) use create_many::create_many;
 pub use executor::{Executor, Scope};
 pub(crate) use many::get_many;
 pub(crate) use read::{described, get};

@@ -3,29 +3,35 @@ use super::transaction::Unit;
 use super::{Executor, reread};
 use crate::cache::write;
 use crate::error::{Error, Outcome, Result};
-use crate::model::ModelSql;
+use crate::model::{ModelSql, SentryModel};
 use crate::statement::{Assignments, Dialect, Guarded, Purpose, Statement};
 use crate::tracked::Tracked;
 
 /// Inserts a row and returns it as stored.
 ///
 /// No intent is placed: a row that did not exist has no entry, and its absence is not cached.
-pub(crate) async fn insert<M, S>(db: &mut S, mut patch: M::Patch) -> Result<Tracked<M>>
+pub(crate) async fn insert<M, S>(db: &mut S, patch: M::Patch) -> Result<Tracked<M>>
 where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
-    let now = db.now();
-    M::auto_now_add(&mut patch, now);
-    M::auto_now(&mut patch, now);
-    M::defaults(&mut patch);
-    let row = insert_row::<M, S>(db, &patch).await?;
+    let patch = filled::<M, S>(db, patch);
+    let row = insert_filled::<M, S>(db, &patch).await?;
     let mut stored = Tracked::stored(row);
     stored.inserted(db.transaction().node());
     Ok(stored)
 }
 
-async fn insert_row<M, S>(db: &mut S, patch: &M::Patch) -> Result<M>
+/// With timestamps and defaults where nothing was given.
+pub(super) fn filled<M: SentryModel, S: Executor>(db: &S, mut patch: M::Patch) -> M::Patch {
+    let now = db.now();
+    M::auto_now_add(&mut patch, now);
+    M::auto_now(&mut patch, now);
+    M::defaults(&mut patch);
+    patch
+}
+
+pub(super) async fn insert_filled<M, S>(db: &mut S, patch: &M::Patch) -> Result<M>
 where
     M: ModelSql<S::Backend>,
     S: Executor,
@@ -34,7 +40,7 @@ where
     M::visit(patch, &mut values)?;
     let kept = M::state().shapes.admit(values.shape() ^ Verb::Insert as u64);
     let statement =
-        Statement::new().stays_prepared(kept).sql("INSERT INTO ").table::<M>().values(values.pairs);
+        Statement::new().stays_prepared(kept).sql("INSERT INTO ").table::<M>().values(vec![values.pairs]);
     let row = match S::Backend::RETURNING {
         true => db.rows(statement.returning::<M>()).await?.pop(),
         false => reread::inserted::<M, S>(db, statement, patch).await?,

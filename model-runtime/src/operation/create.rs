@@ -14,6 +14,10 @@ impl<M: SentryModel> Create<M> {
     pub(crate) fn new() -> Self {
         Self { patch: M::Patch::default() }
     }
+
+    pub(crate) fn into_patch(self) -> M::Patch {
+        self.patch
+    }
 }
 
 impl<M: SentryModel> HasPatch<M> for Create<M> {

@@ -2,6 +2,7 @@
 mod attach;
 mod bulk;
 mod create;
+mod create_many;
 mod delete;
 mod get;
 mod refresh;
@@ -12,6 +13,7 @@ mod upsert;
 pub use attach::{Attach, Attached, ForeignKey};
 pub use bulk::{DeleteWhere, UpdateWhere};
 pub use create::Create;
+pub use create_many::CreateMany;
 pub use delete::Delete;
 pub use get::{Get, GetMany};
 pub use refresh::Refresh;

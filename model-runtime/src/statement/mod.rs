@@ -8,7 +8,7 @@ mod shapes;
 mod text;
 
 pub use assignments::Assignments;
-pub(crate) use assignments::{Guarded, Purpose};
+pub(crate) use assignments::{Guarded, Pair, Purpose};
 pub use dialect::Dialect;
 pub use shapes::Shapes;
 pub use text::Statement;

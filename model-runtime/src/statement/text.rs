@@ -180,19 +180,24 @@ impl<'q, DB: Dialect> Statement<'q, DB> {
         out
     }
 
-    /// `(a, b) VALUES (…, …)`, or `DEFAULT VALUES`.
-    pub(crate) fn values(mut self, pairs: Vec<Pair<'q, DB>>) -> Self {
-        if pairs.is_empty() {
+    /// `(a, b) VALUES (…, …), (…, …)`, or `DEFAULT VALUES`; every row has the columns of the first.
+    pub(crate) fn values(mut self, rows: Vec<Vec<Pair<'q, DB>>>) -> Self {
+        let columns: Vec<_> = rows.iter().take(1).flatten().map(|pair| pair.column).collect();
+        if columns.is_empty() {
             return self.sql(DB::DEFAULT_VALUES);
         }
-        self = self.sql(" (").names(pairs.iter().map(|pair| pair.column)).sql(") VALUES (");
-        for (i, pair) in pairs.into_iter().enumerate() {
-            if i > 0 {
-                self.parts.push(Part::Sql(", "));
+        self = self.sql(" (").names(columns).sql(") VALUES ");
+        for (r, pairs) in rows.into_iter().enumerate() {
+            self = self.sql(if r > 0 { ", (" } else { "(" });
+            for (i, pair) in pairs.into_iter().enumerate() {
+                if i > 0 {
+                    self.parts.push(Part::Sql(", "));
+                }
+                self.parts.push(Part::Fragment(pair.fragment(None)));
             }
-            self.parts.push(Part::Fragment(pair.fragment(None)));
+            self = self.sql(")");
         }
-        self.sql(")")
+        self
     }
 
     /// `table.name`, or `name`.
