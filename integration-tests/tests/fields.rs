@@ -116,3 +116,63 @@ on_every_database! {
         assert_eq!(raw, None);
     }
 }
+
+mod times {
+    use super::*;
+    use model_runtime::Clock;
+    use std::time::{Duration, SystemTime};
+    use time::{OffsetDateTime, PrimitiveDateTime};
+
+    diesel::table! {
+        visits (id) { id -> Integer, place -> Text, first -> Timestamp, last -> Timestamp }
+    }
+
+    /// Timestamps of the crate time.
+    #[derive(Debug, Clone, PartialEq, Queryable, Selectable, SentryModel)]
+    #[diesel(table_name = visits)]
+    #[cache_fields(first)]
+    struct Visit {
+        #[bounded(auto)]
+        id: i32,
+        place: String,
+        #[auto_now_add]
+        first: PrimitiveDateTime,
+        #[auto_now]
+        last: PrimitiveDateTime,
+    }
+
+    const VISITS: Schema = Schema(&["CREATE TABLE visits (
+        id {pk}, place {key} NOT NULL, first {timestamp} NOT NULL UNIQUE, last {timestamp} NOT NULL)"]);
+
+    macro_rules! story {
+        ($conn:ident) => {{
+            let cache = Cache::memory();
+            let clock = Clock::new(|| SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789));
+            let mut db = Session::new($conn, &cache).with_clock(clock);
+            let mut v = Visit::create().place("here").execute(&mut db).unwrap();
+            assert_eq!(v.first.nanosecond(), 123_456_000, "to the microsecond");
+            assert_eq!(
+                v.first.assume_utc(),
+                OffsetDateTime::from_unix_timestamp_nanos(1_700_000_000_123_456_000).unwrap()
+            );
+            for _ in 0..3 {
+                assert_eq!(Visit::get_from_cache(&mut db, visits::first, v.first).unwrap(), v);
+            }
+            assert!(cache.stats().hits >= 1);
+            let early = PrimitiveDateTime::MIN.replace_year(1999).unwrap();
+            assert!(v.update().last(early).execute(&mut db).unwrap());
+            assert_eq!(v.last, early, "a given value wins");
+            v.place = "there".into();
+            v.save(&mut db).unwrap();
+            assert_eq!(v.last, v.first, "else the clock's");
+        }};
+    }
+
+    mod the_clock_fills_timestamps_of_the_crate_time {
+        use super::*;
+
+        test_on!(VISITS, sqlite, sqlite, (conn), { story!(conn) });
+        test_on!(VISITS, postgres, postgres, (conn), { story!(conn) });
+        test_on!(VISITS, mysql, mysql, (conn), { story!(conn) });
+    }
+}

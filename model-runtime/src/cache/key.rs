@@ -91,6 +91,34 @@ mod with_chrono {
     formatted!(NaiveDate: "%Y-%m-%d"  NaiveDateTime: "%Y-%m-%dT%H:%M:%S%.6f"  DateTime<Utc>: "%Y-%m-%dT%H:%M:%S%.6fZ");
 }
 
+#[cfg(feature = "time")]
+mod with_time {
+    use super::{KeyText, Write};
+    use time::{Date, OffsetDateTime, PrimitiveDateTime, UtcOffset};
+
+    impl KeyText for Date {
+        fn write_key(&self, out: &mut String) {
+            let _ = write!(out, "{:04}-{:02}-{:02}", self.year(), u8::from(self.month()), self.day());
+        }
+    }
+
+    impl KeyText for PrimitiveDateTime {
+        fn write_key(&self, out: &mut String) {
+            self.date().write_key(out);
+            let (hour, minute, second, microsecond) = self.as_hms_micro();
+            let _ = write!(out, "T{hour:02}:{minute:02}:{second:02}.{microsecond:06}");
+        }
+    }
+
+    impl KeyText for OffsetDateTime {
+        fn write_key(&self, out: &mut String) {
+            let utc = self.to_offset(UtcOffset::UTC);
+            PrimitiveDateTime::new(utc.date(), utc.time()).write_key(out);
+            out.push('Z');
+        }
+    }
+}
+
 /// `prefix:Model:md5(field=value)`, byte for byte as `sentry.db.models` made it for one field.
 ///
 /// Several fields are sorted by name and joined by `:`; there `%`, `:` and `=` in values are escaped, so that
