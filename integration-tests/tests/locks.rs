@@ -178,3 +178,37 @@ mod a_lock_that_lasts_too_long_is_an_error_of_its_own {
         locked!(conn, place, "SET innodb_lock_wait_timeout = 1");
     });
 }
+
+mod a_row_that_comes_in_after_the_locks_takes_the_statement_back {
+    use super::*;
+    use diesel::prelude::*;
+    use integration_tests::models::{Project, projects};
+
+    // Below REPEATABLE READ MySQL locks no gaps, so that a row can come in between the locks and the statement.
+    test_on!(SCHEMA, mysql, mysql, (conn, place), {
+        conn.batch_execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").unwrap();
+        let cache = Cache::memory();
+        let mut other = place.connect();
+        let create = move |slug: &str| {
+            let cache = Cache::memory();
+            let mut db = Session::new(&mut other, &cache);
+            Project::create().organization_id(1).slug(slug).name(slug).execute(&mut db).unwrap();
+        };
+        let create = std::sync::Mutex::new(create);
+        (create.lock().unwrap())("a");
+        // The second connection inserts when the first one has locked.
+        conn.set_instrumentation(move |event: diesel::connection::InstrumentationEvent<'_>| {
+            if let diesel::connection::InstrumentationEvent::FinishQuery { query, .. } = event
+                && query.to_string().contains("FOR UPDATE")
+            {
+                (create.lock().unwrap())("b");
+            }
+        });
+        let mut db = Session::new(conn, &cache);
+        let done = Project::update_where(projects::organization_id.eq(1)).events(7).execute(&mut db);
+        let error = done.unwrap_err().to_string();
+        assert!(error.contains("2 rows were hit where 1 had been locked"), "{error}");
+        let events: Vec<i32> = projects::table.select(projects::events).load(db.connection()).unwrap();
+        assert_eq!(events, [0, 0], "nothing was written");
+    });
+}

@@ -71,7 +71,8 @@ where
     } else {
         let keys = locked::<M, P, S>(db, predicate).await?;
         refuse::<M, P, S>(db, predicate, guards, &[]).await?;
-        db.count(statement).await.map_err(|error| overflow(error, guards))?;
+        let hit = db.count(statement).await.map_err(|error| overflow(error, guards))?;
+        check_phantoms::<M>(hit, keys.len())?;
         keys
     };
     write::touch_keys::<M, S>(db, &keys).await;
@@ -104,11 +105,23 @@ where
         db.keys::<M>(statement.sql(" RETURNING ").key::<M>()).await?
     } else {
         let keys = locked::<M, P, S>(db, predicate).await?;
-        db.count(statement).await?;
+        let hit = db.count(statement).await?;
+        check_phantoms::<M>(hit, keys.len())?;
         keys
     };
     write::touch_keys::<M, S>(db, &keys).await;
     Ok(keys.len())
+}
+
+/// Below REPEATABLE READ a row can come in after the locks were taken; its key would not be known.
+pub(super) fn check_phantoms<M: SentryModel>(hit: usize, locked: usize) -> Result<()> {
+    match hit > locked {
+        false => Ok(()),
+        true => Err(Error::Query(format!(
+            "{}: {hit} rows were hit where {locked} had been locked; run it again, or under REPEATABLE READ",
+            M::NAME
+        ))),
+    }
 }
 
 fn deletion<M, P, S>(predicate: &P) -> Statement<'_, S::Backend>

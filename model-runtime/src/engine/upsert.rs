@@ -1,4 +1,5 @@
 //! Update, else insert, else update again; and the lookup that inserts.
+use super::bulk::check_phantoms;
 use super::transaction::finish;
 use super::write::{Verb, insert, overflow};
 use super::{Executor, Scope, begin, read};
@@ -214,6 +215,7 @@ where
         refuse_partly::<M, S>(db, lookup, guards, &[]).await?;
     }
     let hit = db.count(statement).await.map_err(|error| overflow(error, guards))?;
+    check_phantoms::<M>(hit, locked.len())?;
     if hit < locked.len() {
         refuse_partly::<M, S>(db, lookup, guards, &[]).await?;
     }
