@@ -1,6 +1,11 @@
 //! The traits that the derive implements.
+mod sql;
+mod state;
+
+pub use sql::{ModelSql, Predicate};
+pub use state::ModelState;
+
 use crate::cache::codec::{CacheSpec, Fingerprint};
-use crate::error::Result;
 use crate::field::{CacheKey, FieldOf, KeyCols, KeyFor, Number};
 use crate::operation::{
     Attach, Attached, Create, CreateMany, DeleteWhere, ForeignKey, Get, GetMany, GetOrCreate, Operation,
@@ -8,15 +13,7 @@ use crate::operation::{
 };
 use crate::repr::Repr;
 use crate::session::Runner;
-use crate::statement::{Assignments, Dialect, Shapes};
 use crate::tracked::Tracked;
-use diesel::deserialize;
-use diesel::expression::AppearsOnTable;
-use diesel::query_builder::AstPass;
-use diesel::result::QueryResult;
-use diesel::row::Row;
-use diesel::sql_types::BoolOrNullableBool;
-use std::sync::OnceLock;
 use std::time::SystemTime;
 
 /// A row struct that tracks, updates and caches itself; implemented by `#[derive(SentryModel)]`.
@@ -386,60 +383,5 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
         Attach<Self, R>: Operation<S, Output = Attached<R, Self>> + 'd,
     {
         db.drive(Attach::new(rows, |row| C::get(row).key().map(|key| (key,))))
-    }
-}
-
-/// A Diesel predicate over the model's table, such as `projects::events.gt(0).and(projects::slug.ne("pump"))`.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a predicate over the table of `{M}`",
-    label = "expected a condition on the model's own columns, such as `projects::events.gt(0)`"
-)]
-pub trait Predicate<M> {}
-
-#[diagnostic::do_not_recommend]
-impl<M: SentryModel, P: AppearsOnTable<M::Table, SqlType: BoolOrNullableBool>> Predicate<M> for P {}
-
-/// The half of a model that depends on the backend: the only generated impl with a where clause, one
-/// bound per field.
-#[diagnostic::on_unimplemented(
-    message = "the model `{Self}` cannot be stored on the backend `{DB}`",
-    note = "every field's type must be storable on it"
-)]
-pub trait ModelSql<DB: Dialect>: SentryModel {
-    #[doc(hidden)]
-    fn table(out: AstPass<'_, '_, DB>) -> QueryResult<()>;
-    #[doc(hidden)]
-    fn visit<'b>(patch: &'b Self::Patch, out: &mut Assignments<'b, DB>) -> Result<()>;
-    #[doc(hidden)]
-    fn pk<'b>(&'b self, out: &mut Assignments<'b, DB>);
-    /// Reads the columns of the primary key, in its order.
-    #[doc(hidden)]
-    fn read_key<'r, R: Row<'r, DB>>(row: &R) -> deserialize::Result<<Self::Pk as KeyCols>::Key>;
-    /// Reads the columns of [`SentryModel::COLUMNS`].
-    #[doc(hidden)]
-    fn read<'r, R: Row<'r, DB>>(row: &R) -> deserialize::Result<Self>;
-}
-
-/// What one model keeps for the life of the process.
-#[derive(Debug, Default)]
-pub struct ModelState {
-    pub(crate) shapes: Shapes,
-    fingerprint: OnceLock<u64>,
-}
-
-impl ModelState {
-    /// Nothing known yet.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { shapes: Shapes::new(), fingerprint: OnceLock::new() }
-    }
-
-    /// The schema's fingerprint: rows cached under another one are not decoded.
-    pub(crate) fn fingerprint<M: SentryModel>() -> u64 {
-        *M::state().fingerprint.get_or_init(|| {
-            let mut out = Fingerprint::new(M::NAME);
-            M::describe(&mut out);
-            out.finish()
-        })
     }
 }

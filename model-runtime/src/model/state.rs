@@ -1,0 +1,29 @@
+//! What one model keeps for the life of the process.
+use super::SentryModel;
+use crate::cache::codec::Fingerprint;
+use crate::statement::Shapes;
+use std::sync::OnceLock;
+
+/// What one model keeps for the life of the process.
+#[derive(Debug, Default)]
+pub struct ModelState {
+    pub(crate) shapes: Shapes,
+    fingerprint: OnceLock<u64>,
+}
+
+impl ModelState {
+    /// Nothing known yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { shapes: Shapes::new(), fingerprint: OnceLock::new() }
+    }
+
+    /// The schema's fingerprint: rows cached under another one are not decoded.
+    pub(crate) fn fingerprint<M: SentryModel>() -> u64 {
+        *M::state().fingerprint.get_or_init(|| {
+            let mut out = Fingerprint::new(M::NAME);
+            M::describe(&mut out);
+            out.finish()
+        })
+    }
+}
