@@ -121,6 +121,37 @@ on_every_database! {
         assert_eq!(mine.organization_id, 2, "save takes the stored row");
     }
 
+    fn many_rows_are_saved_or_none(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let mut rows: Vec<_> = ["a", "b", "c"]
+            .map(|slug| Project::create().organization_id(1).slug(slug).name(slug).execute(&mut db).unwrap())
+            .into();
+        rows[0].name = "first".into();
+        rows[1].events = 5;
+        rows.push(Tracked::new(unsaved()));
+        let before = cache.stats();
+        assert_eq!(Project::save_many(&mut db, &mut rows).unwrap(), 3, "the row without edits is left out");
+        assert_eq!(cache.stats().round_trips, before.round_trips + 2, "whatever the number of rows");
+        assert_eq!(Project::save_many(&mut db, &mut rows).unwrap(), 0);
+        assert_eq!(rows[3].old_value(projects::slug).map(String::as_str), Some("pump"));
+        // The second row fails, and takes the first with it: inside a transaction as well.
+        rows[0].name = "edited".into();
+        rows[1].slug = "c".into();
+        db.transaction(|db| {
+            rows[2].update().events(9).execute(db)?;
+            let taken = Project::save_many(db, rows.iter_mut().take(2)).unwrap_err();
+            assert!(matches!(taken, Error::Database(_)), "{taken}");
+            Ok::<_, Error>(())
+        })
+        .unwrap();
+        assert_eq!(rows[0].old_value(projects::name).map(String::as_str), Some("first"));
+        assert!(rows[0].has_changed(projects::name), "it is still to be saved");
+        let stored = Project::get_from_cache(&mut db, projects::id, rows[0].id).unwrap();
+        assert_eq!((stored.name.as_str(), rows[2].events), ("first", 9));
+        assert_eq!(Project::get_from_cache(&mut db, projects::slug, "c").unwrap().events, 9);
+    }
+
     fn the_baseline_is_reset_by_save_and_foreign_keys_are_fields(conn) {
         let cache = Cache::memory();
         let mut db = Session::new(conn, &cache);

@@ -5,6 +5,11 @@ use integration_tests::models::{Counter, Project, counters, projects};
 use integration_tests::{count, on_every_database};
 use model_runtime::prelude::*;
 
+diesel::define_sql_function! {
+    /// The text in capital letters.
+    fn upper(text: diesel::sql_types::Text) -> diesel::sql_types::Text;
+}
+
 on_every_database! {
     fn update_is_one_statement_and_takes_the_stored_values(conn, place) {
         let statements = count::statements(conn);
@@ -129,6 +134,75 @@ on_every_database! {
         assert_eq!(apply(F(counters::a) % -4), -3);
         assert_eq!(apply((F(counters::a) + F(counters::b)) * (F(counters::b) - 1)), -8);
         assert_eq!(apply(F(counters::b)), 3, "a bare column is copied");
+    }
+
+    fn columns_of_different_types_compute_together(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let mut c = Counter::create().a(7).small(2_i16).big(5).ratio(0.5).execute(&mut db).unwrap();
+        c.update().big(F(counters::small) + F(counters::a) * 2 + F(counters::big)).execute(&mut db).unwrap();
+        assert_eq!(c.big, 21);
+        c.update().ratio(F(counters::a) / F(counters::ratio)).execute(&mut db).unwrap();
+        assert!((c.ratio - 14.0).abs() < f64::EPSILON, "divided as fractions: {}", c.ratio);
+        c.update().a(F(counters::big) / F(counters::small)).execute(&mut db).unwrap();
+        assert_eq!(c.a, 10, "divided as integers");
+        c.update().maybe(F(counters::big)).ratio(F(counters::a)).execute(&mut db).unwrap();
+        assert_eq!((c.maybe, c.ratio.to_bits()), (Some(21), 10_f64.to_bits()), "converted to the column's type");
+        let created = Counter::create().small(3_i16).big(F(counters::small) * 4).execute(&mut db).unwrap();
+        assert_eq!(created.big, 12);
+        // What the narrower column does not hold is refused, a bare copy as well.
+        c.update().big(i64::from(i32::MAX) + 1).execute(&mut db).unwrap();
+        for refused in [
+            c.update().a(F(counters::big)).execute(&mut db),
+            c.update().small(F(counters::a) * 10_000).execute(&mut db),
+            c.update().maybe(F(counters::big)).execute(&mut db),
+        ] {
+            assert!(matches!(refused, Err(Error::OutOfBounds(_))), "{refused:?}");
+        }
+        assert_eq!(Counter::get_from_cache(&mut db, counters::id, c.id).unwrap(), c);
+    }
+
+    fn sql_of_plain_diesel_is_assigned(conn, place) {
+        let statements = count::statements(conn);
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let mut p = Project::create().organization_id(1).slug("pump").name("Pump").events(3).execute(&mut db).unwrap();
+        let cached = Project::get_from_cache(&mut db, projects::slug, "pump").unwrap();
+        assert_eq!(cached.name, "Pump");
+        statements.take();
+        let done = p.update()
+            .set_sql(projects::name, upper(projects::slug))
+            .slug("valve")
+            .set_sql(projects::events, projects::events + projects::organization_id)
+            .execute(&mut db).unwrap();
+        assert!(done);
+        assert_eq!(statements.take().len(), place.returning(1, 4), "one, or read again in its transaction");
+        assert_eq!((p.name.as_str(), p.slug.as_str(), p.events), ("PUMP", "valve", 4), "old values are read");
+        assert!(!p.has_changed(projects::name));
+        assert_eq!(Project::get_from_cache(&mut db, projects::id, p.id).unwrap(), p);
+        // It wins over a setter, and the one written last over the one before.
+        p.update().name("lost").set_sql(projects::name, "lost too").set_sql(projects::name, "Won").execute(&mut db).unwrap();
+        assert_eq!(p.name, "Won");
+    }
+
+    fn sql_of_plain_diesel_keeps_the_bounds(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let mut p = Project::create().organization_id(1).slug("pump").name("Pump").events(3).execute(&mut db).unwrap();
+        let error = p.update().set_sql(projects::events, projects::events - 4).execute(&mut db).unwrap_err();
+        assert!(matches!(&error, Error::OutOfBounds(details) if details.field == "events"), "{error}");
+        let all = projects::id.gt(0);
+        let refused = Project::update_where(all).set_sql(projects::events, projects::events - 4).execute(&mut db);
+        assert!(matches!(refused, Err(Error::OutOfBounds(_))), "{refused:?}");
+        let rows = Project::update_where(all)
+            .set_sql(projects::events, projects::events * 2)
+            .set_sql(projects::name, upper(projects::name))
+            .execute(&mut db);
+        assert_eq!(rows.unwrap(), 1);
+        let p = Project::get_from_cache(&mut db, projects::id, p.id).unwrap();
+        assert_eq!((p.events, p.name.as_str()), (6, "PUMP"));
+        let key = Project::update_where(all).set_sql(projects::id, projects::id + 1).execute(&mut db);
+        assert!(matches!(key, Err(Error::Query(_))), "{key:?}");
     }
 
     fn assignments_read_old_values(conn) {

@@ -36,7 +36,7 @@ pub use changes::Changes;
 pub use clock::Clock;
 pub use engine::{Executor, Scope};
 pub use error::{Error, OutOfBounds, Result};
-pub use expression::{Arithmetic, Expr, F, Integral, Literal, Operand};
+pub use expression::{Arithmetic, Expr, F, Integral, Literal, Operand, Takes, Widen};
 pub use field::{
     AsExpression, AsValue, Assign, BoundedInput, BoundedInteger, CacheKey, Col, FieldOf, GzippedDict, Input,
     KeyCols, KeyFor, KeyTexts, LookupKind, OutOfRange, PositiveBigInteger, PositiveInteger, Storable,
@@ -47,11 +47,11 @@ pub use model::{ModelSql, Predicate, SentryModel};
 pub use model_derive::SentryModel;
 pub use operation::{
     Attach, Attached, Create, CreateMany, CreateOrUpdate, Defaults, Delete, DeleteWhere, ForeignKey, Get,
-    GetMany, GetOrCreate, HasDefaults, HasOnInsert, HasPatch, Operation, Refresh, Save, Update, UpdateWhere,
-    Upsert,
+    GetMany, GetOrCreate, HasDefaults, HasOnInsert, HasPatch, HasSql, Operation, Refresh, RunWithSql, Save,
+    SaveMany, SetSql, SqlFor, Update, UpdateWhere, Upsert,
 };
 #[cfg(feature = "async")]
 pub use session::{AsyncCallback, AsyncSession};
 pub use session::{Face, Runner, Session, Transaction, TransactionNode};
-pub use statement::{Assignments, Dialect, Shapes, Statement};
+pub use statement::{Assignments, Dialect, Shapes, SqlSet, Statement};
 pub use tracked::Tracked;

@@ -197,6 +197,11 @@ impl<M: SentryModel> Tracked<M> {
         self.stored.then(|| history.base.as_ref().unwrap_or(&self.row))
     }
 
+    /// Whether [`save`](Self::save) would write anything.
+    pub(crate) fn needs_save(&self) -> bool {
+        self.baseline().is_none_or(|base| self.row.dirty(base) != 0)
+    }
+
     pub(crate) fn row(&self) -> &M {
         &self.row
     }

@@ -10,7 +10,7 @@ use quote::quote;
 // pub struct ProjectBuilder<__Op>(__Op);
 //
 // impl<__Op: __rt::HasPatch<Project>> ProjectBuilder<__Op> { …setters… }
-// impl<__Op> ProjectBuilder<__Op> { …execute, defaults, on_insert… }
+// impl<__Op> ProjectBuilder<__Op> { …execute, set_sql, defaults, on_insert… }
 // impl<__Op> Debug for ProjectBuilder<__Op> { … }
 pub(super) fn expand(model: &Model) -> TokenStream {
     let (vis, ident) = (&model.vis, &model.ident);
@@ -18,6 +18,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
     let (name, doc) = (builder.to_string(), docs::builder(model));
     let setters = model.fields.iter().map(|field| setter(model, field));
     let execute = execute(model);
+    let set_sql = set_sql(model, &builder);
     let nested = nested(model, &builder);
     quote! {
         #[doc = #doc]
@@ -34,6 +35,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
         #[allow(dead_code)]
         impl<__Op> #builder<__Op> {
             #execute
+            #set_sql
             #nested
         }
         #[automatically_derived]
@@ -93,6 +95,39 @@ fn execute(model: &Model) -> TokenStream {
             __Op: __rt::Operation<__S> + 'd,
         {
             __rt::Runner::drive(__db, self.0)
+        }
+    }
+}
+
+// /// Sets a column to an expression of plain Diesel …
+// pub fn set_sql<__C, __E>(
+//     self,
+//     __column: __C,
+//     __sql: __E,
+// ) -> ProjectBuilder<__rt::SetSql<__Op, __C, <__E as __rt::SqlFor<Project, __C>>::Sql>>
+// where
+//     __Op: __rt::HasSql,
+//     __C: __rt::FieldOf<Project>,
+//     __E: __rt::SqlFor<Project, __C>,
+// {
+//     ProjectBuilder(__rt::SetSql::new(self.0, __rt::SqlFor::into_sql(__sql)))
+// }
+fn set_sql(model: &Model, builder: &Ident) -> TokenStream {
+    let (vis, ident, doc) = (&model.vis, &model.ident, docs::SET_SQL);
+    quote! {
+        #[doc = #doc]
+        #vis fn set_sql<__C, __E>(
+            self,
+            __column: __C,
+            __sql: __E,
+        ) -> #builder<__rt::SetSql<__Op, __C, <__E as __rt::SqlFor<#ident, __C>>::Sql>>
+        where
+            __Op: __rt::HasSql,
+            __C: __rt::FieldOf<#ident>,
+            __E: __rt::SqlFor<#ident, __C>,
+        {
+            let _ = __column;
+            #builder(__rt::SetSql::new(self.0, __rt::SqlFor::into_sql(__sql)))
         }
     }
 }

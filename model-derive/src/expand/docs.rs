@@ -8,6 +8,13 @@ Runs the operation on a session: a `Session` returns a `Result`, an `AsyncSessio
 The SQL statements and the cache's round trips are those of the method that began the chain: `create`, `update`, \
 `create_or_update` or `get_or_create`.";
 
+pub(super) const SET_SQL: &str = "\
+Sets a column to an expression of plain Diesel over this table, such as `lower(projects::name)`: for what `F` cannot \
+say. For `update()` and `update_where(…)`.
+
+It wins over a setter of the same field; an integer column keeps its bounds, by a guard. The statement is prepared for \
+this call alone. Sends nothing by itself.";
+
 pub(super) const DEFAULTS: &str = "\
 What to write beside the lookup: `create_or_update` writes it to the rows that match and to an inserted one, \
 `get_or_create` to an inserted one.

@@ -13,7 +13,7 @@ pub use crate::field::{
     Number, Storable, Timestamp, ToField,
 };
 pub use crate::model::{ModelSql, ModelState, SentryModel};
-pub use crate::operation::{Defaults, HasDefaults, HasOnInsert, HasPatch, Operation};
+pub use crate::operation::{Defaults, HasDefaults, HasOnInsert, HasPatch, HasSql, Operation, SetSql, SqlFor};
 pub use crate::repr::Repr;
 pub use crate::session::Runner;
 pub use crate::statement::{Assignments, Dialect};

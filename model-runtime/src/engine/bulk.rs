@@ -6,22 +6,28 @@ use crate::cache::write;
 use crate::error::{Error, Result};
 use crate::field::KeyCols;
 use crate::model::{ModelSql, SentryModel};
-use crate::statement::{Assignments, Dialect, Guarded, Purpose, Statement};
+use crate::statement::{Assignments, Dialect, Guarded, Purpose, SqlSet, Statement};
 use diesel::query_builder::QueryFragment;
 
 type Key<M> = <<M as SentryModel>::Pk as KeyCols>::Key;
 
 /// Updates the rows that match, and returns how many.
-pub(crate) async fn update_where<M, P, S>(db: &mut S, predicate: &P, mut patch: M::Patch) -> Result<usize>
+pub(crate) async fn update_where<M, P, S>(
+    db: &mut S,
+    predicate: &P,
+    mut patch: M::Patch,
+    sql: Vec<SqlSet<'_, S::Backend>>,
+) -> Result<usize>
 where
     M: ModelSql<S::Backend>,
     P: QueryFragment<S::Backend> + Sync,
     S: Executor,
 {
-    check_fields::<M, S>(&patch)?;
+    check_fields::<M, S>(&patch, &sql)?;
     M::auto_now(&mut patch, db.now());
     let mut sets = Assignments::new::<M>(Purpose::Update);
     M::visit(&patch, &mut sets)?;
+    sets.take_sql(sql);
     let guards = std::mem::take(&mut sets.guards);
     let (statement, old) = Statement::update::<M>(sets);
     // The predicate may be any expression, whose texts nobody can count.
@@ -35,14 +41,14 @@ where
     unit.end(db, done).await
 }
 
-fn check_fields<M, S>(patch: &M::Patch) -> Result<()>
+fn check_fields<M, S>(patch: &M::Patch, sql: &[SqlSet<'_, S::Backend>]) -> Result<()>
 where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
     let mut sets = Assignments::<S::Backend>::new::<M>(Purpose::Update);
     M::visit(patch, &mut sets)?;
-    match sets.mask() {
+    match sql.iter().fold(sets.mask(), |mask, set| mask | 1 << set.index()) {
         0 => Err(Error::Query(format!("{}: update_where sets no field; set one before `execute`", M::NAME))),
         mask if mask & M::Pk::MASK != 0 => Err(Error::Query(format!(
             "{}: update_where cannot assign the primary key, which names the rows; update them one by one",
@@ -56,7 +62,7 @@ async fn update_and_touch<M, P, S>(
     db: &mut S,
     statement: Statement<'_, S::Backend>,
     predicate: &P,
-    guards: &[Guarded<'_>],
+    guards: &[Guarded<'_, S::Backend>],
 ) -> Result<usize>
 where
     M: ModelSql<S::Backend>,
@@ -154,7 +160,12 @@ where
 }
 
 /// A bound that refuses one row refuses the statement: the caller rolls back.
-async fn refuse<M, P, S>(db: &mut S, predicate: &P, guards: &[Guarded<'_>], updated: &[Key<M>]) -> Result<()>
+async fn refuse<M, P, S>(
+    db: &mut S,
+    predicate: &P,
+    guards: &[Guarded<'_, S::Backend>],
+    updated: &[Key<M>],
+) -> Result<()>
 where
     M: ModelSql<S::Backend>,
     P: QueryFragment<S::Backend> + Sync,

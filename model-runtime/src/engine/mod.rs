@@ -16,6 +16,6 @@ pub(crate) use create_many::create_many;
 pub use executor::{Executor, Scope};
 pub(crate) use many::get_many;
 pub(crate) use read::{described, get};
-pub(crate) use transaction::{begin, commit, rollback};
+pub(crate) use transaction::{begin, commit, finish, rollback};
 pub(crate) use upsert::{create_or_update, get_or_create};
 pub(crate) use write::{Wanted, by_key_of, delete, insert, update};

@@ -183,7 +183,7 @@ async fn update_and_check<M, S>(
     db: &mut S,
     statement: Statement<'_, S::Backend>,
     lookup: &M::Patch,
-    guards: &[Guarded<'_>],
+    guards: &[Guarded<'_, S::Backend>],
     one_row: bool,
 ) -> Result<Vec<M>>
 where
@@ -203,7 +203,7 @@ async fn lock_and_update<M, S>(
     db: &mut S,
     statement: Statement<'_, S::Backend>,
     lookup: &M::Patch,
-    guards: &[Guarded<'_>],
+    guards: &[Guarded<'_, S::Backend>],
     one_row: bool,
 ) -> Result<Vec<M>>
 where
@@ -243,7 +243,7 @@ fn names_one_row<M: SentryModel>(mask: u64) -> bool {
 async fn refuse_partly<M, S>(
     db: &mut S,
     lookup: &M::Patch,
-    guards: &[Guarded<'_>],
+    guards: &[Guarded<'_, S::Backend>],
     updated: &[M],
 ) -> Result<()>
 where
@@ -263,7 +263,12 @@ where
 }
 
 /// Whether a matching row that was not updated does not meet one of the guards.
-async fn refuses<M, S>(db: &mut S, lookup: &M::Patch, guards: &[Guarded<'_>], updated: &[M]) -> Result<bool>
+async fn refuses<M, S>(
+    db: &mut S,
+    lookup: &M::Patch,
+    guards: &[Guarded<'_, S::Backend>],
+    updated: &[M],
+) -> Result<bool>
 where
     M: ModelSql<S::Backend>,
     S: Executor,

@@ -4,7 +4,7 @@ use super::{Executor, reread};
 use crate::cache::write;
 use crate::error::{Error, Outcome, Result};
 use crate::model::{ModelSql, SentryModel};
-use crate::statement::{Assignments, Dialect, Guarded, Purpose, Statement};
+use crate::statement::{Assignments, Dialect, Guarded, Purpose, SqlSet, Statement};
 use crate::tracked::Tracked;
 
 /// Inserts a row and returns it as stored.
@@ -70,6 +70,7 @@ pub(crate) enum Wanted {
 pub(crate) async fn update<M, S>(
     db: &mut S,
     patch: &M::Patch,
+    sql: Vec<SqlSet<'_, S::Backend>>,
     base: &M,
     wanted: Wanted,
 ) -> Result<Option<(M, u64)>>
@@ -79,6 +80,7 @@ where
 {
     let mut sets = Assignments::new::<M>(Purpose::Update);
     M::visit(patch, &mut sets)?;
+    sets.take_sql(sql);
     let mask = sets.mask();
     if mask == 0 {
         return Ok(select_by_pk(db, base, &[]).await?.map(|row| (row, 0)));
@@ -104,7 +106,8 @@ where
     S: Executor,
 {
     let intents = write::open(db, base).await;
-    let (mask, kept) = (sets.mask(), M::state().shapes.admit(sets.shape() ^ Verb::Update as u64));
+    let (mask, kept) =
+        (sets.mask(), sets.is_countable() && M::state().shapes.admit(sets.shape() ^ Verb::Update as u64));
     let mut key = Assignments::new::<M>(Purpose::Update);
     base.pk(&mut key);
     let guards = std::mem::take(&mut sets.guards);
@@ -130,7 +133,7 @@ where
 }
 
 /// Why a guarded UPDATE hit no row: the first guard that the row does not meet, or `None` where it is gone.
-async fn refusal<M, S>(db: &mut S, base: &M, guards: &[Guarded<'_>]) -> Option<Error>
+async fn refusal<M, S>(db: &mut S, base: &M, guards: &[Guarded<'_, S::Backend>]) -> Option<Error>
 where
     M: ModelSql<S::Backend>,
     S: Executor,
@@ -155,7 +158,7 @@ where
 }
 
 /// The BIGINT overflow of a guarded expression, as the guard's own error.
-pub(super) fn overflow(error: Error, guards: &[Guarded<'_>]) -> Error {
+pub(super) fn overflow<DB: Dialect>(error: Error, guards: &[Guarded<'_, DB>]) -> Error {
     match guards.first() {
         Some(guard) if error.is_numeric_overflow() => guard.refused(),
         _ => error,
@@ -171,7 +174,11 @@ where
     select_by_pk(db, base, &[]).await
 }
 
-pub(super) async fn select_by_pk<M, S>(db: &mut S, base: &M, guards: &[Guarded<'_>]) -> Result<Option<M>>
+pub(super) async fn select_by_pk<M, S>(
+    db: &mut S,
+    base: &M,
+    guards: &[Guarded<'_, S::Backend>],
+) -> Result<Option<M>>
 where
     M: ModelSql<S::Backend>,
     S: Executor,

@@ -6,7 +6,7 @@ mod operand;
 mod resolve;
 
 pub(crate) use node::{Computed, Guard, Node};
-pub use operand::{Arithmetic, Integral, Literal, Operand};
+pub use operand::{Arithmetic, Integral, Literal, Operand, Takes, Widen};
 pub(crate) use resolve::evaluate;
 
 use crate::error::{Error, Result};
@@ -21,14 +21,22 @@ use std::ops;
 
 /// An expression over the columns of the table `Tab`, of SQL type `ST`; begins with [`F`].
 ///
-/// `+`, `-`, `*`, `/`, `%`, `&` and `|` combine it with numbers and with other expressions of the same
-/// table and type. The database computes it, from the values the row has when the statement runs. `/` and
-/// `%` of integers truncate towards zero, as in Rust.
+/// `+`, `-`, `*`, `/`, `%`, `&` and `|` combine it with numbers and with other expressions over numeric columns of the
+/// same table. The database computes it, from the values the row has when the statement runs. `/` and `%` of
+/// integers truncate towards zero, as in Rust.
 pub struct Expr<Tab, ST>(pub(crate) Node, PhantomData<fn() -> (Tab, ST)>);
 
 impl<Tab, ST> Expr<Tab, ST> {
     pub(crate) fn new(node: Node) -> Self {
         Self(node, PhantomData)
+    }
+
+    /// As a value of the column type `Column`.
+    pub(crate) fn taken<Column: Takes<ST>>(self) -> Expr<Tab, Column> {
+        match Column::CONVERTS {
+            true => Expr::new(Node::Converted(Box::new(self.0))),
+            false => Expr::new(self.0),
+        }
     }
 
     /// Computes the expression in Rust, from the values `row` has in memory; arithmetic is checked.
@@ -108,14 +116,14 @@ pub(crate) fn start_of<M, C: FieldOf<M>>() -> Option<crate::field::Number> {
 }
 
 macro_rules! operators { ($($trait:ident $method:ident $operator:ident $marker:ident)*) => { $(
-    impl<Tab, ST: $marker, R: Operand<Tab, ST>> ops::$trait<R> for Expr<Tab, ST> {
-        type Output = Self;
-        fn $method(self, right: R) -> Self {
-            let operator = match (Operator::$operator, ST::OF_INTEGERS) {
+    impl<Tab, ST: $marker, R: Operand<Tab, ST, Result: $marker>> ops::$trait<R> for Expr<Tab, ST> {
+        type Output = Expr<Tab, R::Result>;
+        fn $method(self, right: R) -> Self::Output {
+            let operator = match (Operator::$operator, <R::Result as Arithmetic>::OF_INTEGERS) {
                 (Operator::Div, true) => Operator::Quotient,
                 (operator, _) => operator,
             };
-            Self::new(Node::Binary(operator, Box::new(self.0), Box::new(right.into_node())))
+            Expr::new(Node::Binary(operator, Box::new(self.0), Box::new(right.into_node())))
         }
     }
 )* } }

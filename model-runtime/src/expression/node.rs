@@ -55,6 +55,8 @@ pub(crate) enum Node {
     /// A literal that no BIGINT holds; reported when the operation runs.
     TooBig(String),
     Binary(Operator, Box<Node>, Box<Node>),
+    /// Assigned to a column of another numeric type; the same SQL.
+    Converted(Box<Node>),
 }
 
 impl Node {
@@ -63,6 +65,7 @@ impl Node {
         match self {
             Self::TooBig(text) => Some(text),
             Self::Binary(_, left, right) => left.too_big().or_else(|| right.too_big()),
+            Self::Converted(node) => node.too_big(),
             _ => None,
         }
     }
@@ -72,13 +75,14 @@ impl Node {
         match self {
             Self::Column(name) => *name == column,
             Self::Binary(_, left, right) => left.reads(column) || right.reads(column),
+            Self::Converted(node) => node.reads(column),
             Self::Integer(_) | Self::Float(_) | Self::TooBig(_) => false,
         }
     }
 
-    /// Whether anything is computed; a bare column is only copied.
+    /// Whether anything is computed or converted; a bare column is only copied.
     pub(crate) fn computes(&self) -> bool {
-        matches!(self, Self::Binary(..))
+        matches!(self, Self::Binary(..) | Self::Converted(_))
     }
 
     /// Feeds what the SQL text depends on; literals are bound, so their values do not count.
@@ -91,6 +95,7 @@ impl Node {
                 left.hash_shape(state);
                 right.hash_shape(state);
             }
+            Self::Converted(node) => node.hash_shape(state),
             Self::Integer(_) | Self::Float(_) | Self::TooBig(_) => {}
         }
     }
@@ -124,6 +129,7 @@ impl Node {
                 out.push_sql(after);
                 Ok(())
             }
+            Self::Converted(node) => node.walk(row, out),
         }
     }
 }
@@ -136,6 +142,7 @@ impl fmt::Display for Node {
             Self::Float(value) => value.fmt(f),
             Self::TooBig(text) => f.write_str(text),
             Self::Binary(operator, left, right) => write!(f, "({left}{}{right})", operator.symbol()),
+            Self::Converted(node) => node.fmt(f),
         }
     }
 }
@@ -153,17 +160,16 @@ impl<DB: Dialect> QueryFragment<DB> for Computed<'_, DB> {
 }
 
 /// `(expression BETWEEN min AND max) IS NOT FALSE`: NULL is left to the column's own constraint.
-pub(crate) struct Guard<'e, DB: Dialect> {
-    pub(crate) node: &'e Node,
-    pub(crate) row: Option<TableName<DB>>,
+pub(crate) struct Guard<E> {
+    pub(crate) value: E,
     pub(crate) min: i64,
     pub(crate) max: i64,
 }
 
-impl<DB: Dialect> QueryFragment<DB> for Guard<'_, DB> {
+impl<E: QueryFragment<DB>, DB: Dialect> QueryFragment<DB> for Guard<E> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
         out.push_sql("(");
-        self.node.walk(self.row, &mut out)?;
+        self.value.walk_ast(out.reborrow())?;
         out.push_sql(" BETWEEN ");
         DB::bind_i64(&self.min, &mut out)?;
         out.push_sql(" AND ");

@@ -1,4 +1,4 @@
-//! What may stand beside an `F`, by SQL type.
+//! What may stand beside an `F`, by SQL type, and which columns take the result.
 use super::{Expr, Node};
 use diesel::sql_types::{BigInt, Double, Float, Integer, Nullable, SmallInt};
 
@@ -32,22 +32,105 @@ pub trait Literal<ST> {
     fn node(self) -> Node;
 }
 
-/// The right-hand side of an operator: a number, or another expression of the same table and SQL type.
+/// The right-hand side of an operator: a number, or another expression of the same table over a numeric SQL type.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be combined with an `F` expression of SQL type `{ST}`",
     label = "not an operand of a `{ST}` expression"
 )]
 pub trait Operand<Tab, ST> {
+    /// The SQL type of the result: the wider one of both sides, nullable where one of them is.
+    type Result;
+
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "callers pass numbers and never name the tree")]
     fn into_node(self) -> Node;
 }
 
-impl<Tab, ST> Operand<Tab, ST> for Expr<Tab, ST> {
+impl<Tab, ST: Widen<Other>, Other> Operand<Tab, ST> for Expr<Tab, Other> {
+    type Result = ST::Wider;
+
     #[allow(private_interfaces, reason = "as in the trait")]
     fn into_node(self) -> Node {
         self.0
     }
+}
+
+/// A numeric SQL type that the database computes with together with `Other`.
+#[diagnostic::on_unimplemented(
+    message = "columns of SQL types `{Self}` and `{Other}` cannot be computed with together",
+    label = "both sides must be numeric columns of the same table"
+)]
+pub trait Widen<Other> {
+    /// What the result has: the wider one of both types.
+    type Wider;
+}
+
+/// A column of this SQL type takes an expression of SQL type `ST`: its own type, or a number that the database
+/// converts. What does not fit is refused by a guard.
+#[diagnostic::on_unimplemented(
+    message = "a column of SQL type `{Self}` does not take an expression of SQL type `{ST}`",
+    label = "expected an expression of SQL type `{Self}`, or one that the database converts to it"
+)]
+pub trait Takes<ST> {
+    /// Whether the value is converted, so that even a bare column must be seen to fit.
+    #[doc(hidden)]
+    const CONVERTS: bool;
+}
+
+impl<ST> Takes<ST> for ST {
+    const CONVERTS: bool = false;
+}
+
+impl<ST> Takes<ST> for Nullable<ST> {
+    const CONVERTS: bool = false;
+}
+
+// Each pair: what the result is, and which of the two columns takes the other's values. A column of integers does
+// not take fractions, which databases round in different ways.
+macro_rules! pairs { ($($left:ident $right:ident => $wider:ident;)*) => { $(
+    impl Widen<$right> for $left {
+        type Wider = $wider;
+    }
+    impl Widen<Nullable<$right>> for $left {
+        type Wider = Nullable<$wider>;
+    }
+    impl Widen<$right> for Nullable<$left> {
+        type Wider = Nullable<$wider>;
+    }
+    impl Widen<Nullable<$right>> for Nullable<$left> {
+        type Wider = Nullable<$wider>;
+    }
+)* } }
+pairs! {
+    SmallInt SmallInt => SmallInt; SmallInt Integer => Integer; SmallInt BigInt => BigInt;
+    SmallInt Float => Double; SmallInt Double => Double;
+    Integer SmallInt => Integer; Integer Integer => Integer; Integer BigInt => BigInt;
+    Integer Float => Double; Integer Double => Double;
+    BigInt SmallInt => BigInt; BigInt Integer => BigInt; BigInt BigInt => BigInt;
+    BigInt Float => Double; BigInt Double => Double;
+    Float SmallInt => Double; Float Integer => Double; Float BigInt => Double; Float Float => Float;
+    Float Double => Double;
+    Double SmallInt => Double; Double Integer => Double; Double BigInt => Double; Double Float => Double;
+    Double Double => Double;
+}
+
+macro_rules! takes { ($($column:ident: $($from:ident)*;)*) => { $($(
+    impl Takes<$from> for $column {
+        const CONVERTS: bool = true;
+    }
+    impl Takes<$from> for Nullable<$column> {
+        const CONVERTS: bool = true;
+    }
+    impl Takes<Nullable<$from>> for Nullable<$column> {
+        const CONVERTS: bool = true;
+    }
+)*)* } }
+takes! {
+    SmallInt: Integer BigInt;
+    Integer: SmallInt BigInt;
+    BigInt: SmallInt Integer;
+    Float: SmallInt Integer BigInt Double;
+    Double: SmallInt Integer BigInt Float;
 }
 
 macro_rules! integral { ($($st:ident)*) => { $(
@@ -93,6 +176,8 @@ macro_rules! operands { ($($t:ty)*) => { $(
     where
         $t: Literal<ST>,
     {
+        type Result = ST;
+
         #[allow(private_interfaces, reason = "as in the trait")]
         fn into_node(self) -> Node {
             self.node()

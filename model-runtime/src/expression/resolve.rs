@@ -11,6 +11,7 @@ pub(crate) fn evaluate(node: &Node, column: &dyn Fn(&str) -> Option<Number>) -> 
         Node::Integer(value) => Ok(Number::Integer(i128::from(*value))),
         Node::Float(value) => Ok(Number::Float(*value)),
         Node::TooBig(_) => Err("a literal does not fit a BIGINT"),
+        Node::Converted(node) => evaluate(node, column),
         Node::Binary(operator, left, right) => match (evaluate(left, column)?, evaluate(right, column)?) {
             (Number::Integer(left), Number::Integer(right)) => integers(*operator, left, right),
             (left, right) => floats(*operator, as_float(left), as_float(right)),

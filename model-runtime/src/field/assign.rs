@@ -1,6 +1,6 @@
 //! What a setter takes, and the assignment it leaves in a patch.
 use super::{FieldOf, from_integer};
-use crate::expression::Expr;
+use crate::expression::{Expr, Takes};
 use diesel::Column;
 use diesel::expression::Expression;
 
@@ -50,9 +50,12 @@ impl<M, C: FieldOf<M>, V: ToField<C::Value>> Input<M, C, AsValue> for V {
     }
 }
 
-impl<M, C: FieldOf<M>> Input<M, C, AsExpression> for Expr<<C as Column>::Table, <C as Expression>::SqlType> {
+impl<M, C: FieldOf<M>, ST> Input<M, C, AsExpression> for Expr<<C as Column>::Table, ST>
+where
+    <C as Expression>::SqlType: Takes<ST>,
+{
     fn assign(self) -> Assign<M, C> {
-        Assign::Expr(self)
+        Assign::Expr(self.taken())
     }
 }
 
@@ -107,9 +110,12 @@ pub trait BoundedInput<M, C: FieldOf<M>> {
     fn assign(self) -> Assign<M, C>;
 }
 
-impl<M, C: FieldOf<M>> BoundedInput<M, C> for Expr<<C as Column>::Table, <C as Expression>::SqlType> {
+impl<M, C: FieldOf<M>, ST> BoundedInput<M, C> for Expr<<C as Column>::Table, ST>
+where
+    <C as Expression>::SqlType: Takes<ST>,
+{
     fn assign(self) -> Assign<M, C> {
-        Assign::Expr(self)
+        Assign::Expr(self.taken())
     }
 }
 

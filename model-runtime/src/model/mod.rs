@@ -9,7 +9,7 @@ use crate::cache::codec::{CacheSpec, Fingerprint};
 use crate::field::{CacheKey, FieldOf, KeyCols, KeyFor, Number};
 use crate::operation::{
     Attach, Attached, Create, CreateMany, DeleteWhere, ForeignKey, Get, GetMany, GetOrCreate, Operation,
-    UpdateWhere, Upsert,
+    SaveMany, UpdateWhere, Upsert,
 };
 use crate::repr::Repr;
 use crate::session::Runner;
@@ -215,6 +215,39 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     #[must_use]
     fn get_or_create() -> Self::Builder<GetOrCreate<Self>> {
         Self::builder(GetOrCreate::new())
+    }
+
+    /// Saves rows, all or none, and returns how many were written: what [`Tracked::save`] does with each.
+    ///
+    /// Rows without edits are left out. Where one row fails, the rows before it are taken back: in the database, and
+    /// their baselines in memory.
+    ///
+    /// SQL: `BEGIN` (inside a transaction, a savepoint), the statement of each row, `COMMIT`; nothing where nothing
+    /// changed. Cache: one round trip before and one after the commit, whatever the number of rows.
+    ///
+    /// # Errors
+    /// As [`Tracked::save`], of the first row that fails.
+    ///
+    /// # Example: one row is new, one was edited
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest.rs"));
+    /// use model_runtime::prelude::*;
+    ///
+    /// # fn main() -> Result<(), Error> { session(|db| {
+    /// let stored = Project::create().organization_id(1).slug("valve").name("Valve").execute(db)?;
+    /// let mut projects = vec![stored, Tracked::new(project())];
+    /// projects[0].name = "Main valve".into();
+    /// assert_eq!(Project::save_many(db, &mut projects)?, 2);
+    /// assert_eq!(Project::save_many(db, &mut projects)?, 0);
+    /// # Ok(()) }) }
+    /// ```
+    fn save_many<'d, S, R>(db: &'d mut S, rows: R) -> S::Out<'d, usize>
+    where
+        S: Runner,
+        R: IntoIterator<Item = &'d mut Tracked<Self>>,
+        SaveMany<'d, Self>: Operation<S, Output = usize>,
+    {
+        db.drive(SaveMany::new(rows.into_iter().collect()))
     }
 
     /// Starts an UPDATE of every row that matches a Diesel predicate: set fields, then `execute`, which returns how

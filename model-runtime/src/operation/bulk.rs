@@ -1,8 +1,9 @@
-use super::{HasPatch, Operation};
+use super::{HasPatch, HasSql, Operation, RunWithSql};
 use crate::engine::{Executor, delete_where, update_where};
 use crate::error::Result;
 use crate::model::{ModelSql, SentryModel};
 use crate::session::Runner;
+use crate::statement::SqlSet;
 use diesel::query_builder::QueryFragment;
 use std::fmt;
 use std::marker::PhantomData;
@@ -40,7 +41,24 @@ where
     type Output = usize;
 
     async fn run(self, db: &mut S) -> Result<usize> {
-        update_where::<M, P, S>(db, &self.predicate, self.patch).await
+        self.run_with(db, Vec::new()).await
+    }
+}
+
+impl<M: SentryModel, P> HasSql for UpdateWhere<M, P> {
+    type Model = M;
+}
+
+impl<M, P, S> RunWithSql<S> for UpdateWhere<M, P>
+where
+    M: ModelSql<S::Backend>,
+    P: QueryFragment<S::Backend> + Send + Sync,
+    S: Executor,
+{
+    type Output = usize;
+
+    async fn run_with(self, db: &mut S, sets: Vec<SqlSet<'_, S::Backend>>) -> Result<usize> {
+        update_where::<M, P, S>(db, &self.predicate, self.patch, sets).await
     }
 }
 

@@ -7,6 +7,8 @@ mod delete;
 mod get;
 mod refresh;
 mod save;
+mod save_many;
+mod set_sql;
 mod update;
 mod upsert;
 
@@ -18,6 +20,8 @@ pub use delete::Delete;
 pub use get::{Get, GetMany};
 pub use refresh::Refresh;
 pub use save::Save;
+pub use save_many::SaveMany;
+pub use set_sql::{HasSql, RunWithSql, SetSql, SqlFor};
 pub use update::Update;
 pub use upsert::{CreateOrUpdate, Defaults, GetOrCreate, Upsert};
 

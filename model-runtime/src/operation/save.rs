@@ -32,10 +32,11 @@ impl<M: ModelSql<S::Backend>, S: Executor> Operation<S> for Save<'_, M> {
         }
         let mut patch = self.0.row().patch(changed);
         M::auto_now(&mut patch, db.now());
-        let (new, _) = update(db, &patch, base, Wanted::Row).await?.ok_or_else(|| Error::DoesNotExist {
-            model: M::NAME,
-            lookup: format!("the row of {}; it was deleted since it was loaded", base.repr()),
-        })?;
+        let (new, _) =
+            update(db, &patch, Vec::new(), base, Wanted::Row).await?.ok_or_else(|| Error::DoesNotExist {
+                model: M::NAME,
+                lookup: format!("the row of {}; it was deleted since it was loaded", base.repr()),
+            })?;
         self.0.replaced(db.transaction().node(), new);
         Ok(())
     }

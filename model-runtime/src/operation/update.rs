@@ -1,7 +1,8 @@
-use super::{HasPatch, Operation};
+use super::{HasPatch, HasSql, Operation, RunWithSql};
 use crate::engine::{Executor, Wanted, update};
 use crate::error::{Error, Result};
 use crate::model::{ModelSql, SentryModel};
+use crate::statement::SqlSet;
 use crate::tracked::Tracked;
 
 /// An UPDATE of one loaded row; made by [`Tracked::update`].
@@ -26,10 +27,22 @@ impl<M: SentryModel> HasPatch<M> for Update<'_, M> {
 impl<M: ModelSql<S::Backend>, S: Executor> Operation<S> for Update<'_, M> {
     type Output = bool;
 
-    async fn run(mut self, db: &mut S) -> Result<bool> {
+    async fn run(self, db: &mut S) -> Result<bool> {
+        self.run_with(db, Vec::new()).await
+    }
+}
+
+impl<M: SentryModel> HasSql for Update<'_, M> {
+    type Model = M;
+}
+
+impl<M: ModelSql<S::Backend>, S: Executor> RunWithSql<S> for Update<'_, M> {
+    type Output = bool;
+
+    async fn run_with(mut self, db: &mut S, sets: Vec<SqlSet<'_, S::Backend>>) -> Result<bool> {
         let base = self.row.baseline().ok_or(Error::Unsaved { model: M::NAME })?;
         M::auto_now(&mut self.patch, db.now());
-        let Some((new, mask)) = update(db, &self.patch, base, Wanted::Assigned).await? else {
+        let Some((new, mask)) = update(db, &self.patch, sets, base, Wanted::Assigned).await? else {
             return Ok(false);
         };
         self.row.wrote(db.transaction().node(), new, mask);

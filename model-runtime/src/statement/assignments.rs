@@ -25,6 +25,35 @@ pub(crate) struct Pair<'q, DB: Backend> {
 enum Term<'q, DB: Backend> {
     Bound(Fragment<'q, DB>),
     Computed(&'q Node),
+    Sql(Sql<'q, DB>),
+}
+
+/// An expression of plain Diesel; it names its columns with their table.
+type Sql<'q, DB> = &'q (dyn QueryFragment<DB> + Send + Sync + 'q);
+
+/// A column that an UPDATE sets to an expression of plain Diesel.
+pub struct SqlSet<'q, DB: Backend> {
+    index: usize,
+    column: &'static str,
+    field: &'static str,
+    range: Option<(i128, i128)>,
+    sql: Sql<'q, DB>,
+}
+
+impl<DB: Backend> std::fmt::Debug for SqlSet<'_, DB> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqlSet").field("column", &self.column).finish_non_exhaustive()
+    }
+}
+
+impl<'q, DB: Backend> SqlSet<'q, DB> {
+    pub(crate) fn of<M, C: FieldOf<M>>(sql: Sql<'q, DB>) -> Self {
+        Self { index: C::INDEX, column: C::NAME, field: C::FIELD, range: range_of::<M, C>(), sql }
+    }
+
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
 }
 
 impl<'q, DB: Dialect> Pair<'q, DB> {
@@ -33,28 +62,39 @@ impl<'q, DB: Dialect> Pair<'q, DB> {
         match self.term {
             Term::Bound(fragment) => fragment,
             Term::Computed(node) => Box::new(Computed { node, row }),
+            Term::Sql(sql) => Box::new(sql),
         }
     }
 }
 
 /// A condition that an expression must meet for the statement to write, and the error where it does not.
-pub(crate) struct Guarded<'q> {
-    pub(crate) node: &'q Node,
-    pub(crate) min: i64,
-    pub(crate) max: i64,
+pub(crate) struct Guarded<'q, DB: Backend> {
+    index: usize,
+    value: Value<'q, DB>,
     model: &'static str,
     field: &'static str,
     range: (i128, i128),
 }
 
-impl Guarded<'_> {
+/// What a guard looks at.
+enum Value<'q, DB: Backend> {
+    Computed(&'q Node),
+    Sql(Sql<'q, DB>),
+}
+
+impl<DB: Dialect> Guarded<'_, DB> {
     pub(crate) fn refused(&self) -> Error {
         OutOfBounds::error(self.model, self.field, None, self.range)
     }
 
     /// The condition, over the columns of the table `row`.
-    pub(crate) fn fragment<DB: Dialect>(&self, row: Option<TableName<DB>>) -> Guard<'_, DB> {
-        Guard { node: self.node, row, min: self.min, max: self.max }
+    pub(crate) fn fragment(&self, row: Option<TableName<DB>>) -> Fragment<'_, DB> {
+        let (min, max) = self.range;
+        let (min, max) = (i64::try_from(min).unwrap_or(i64::MIN), i64::try_from(max).unwrap_or(i64::MAX));
+        match &self.value {
+            Value::Computed(node) => Box::new(Guard { value: Computed { node, row }, min, max }),
+            Value::Sql(sql) => Box::new(Guard { value: *sql, min, max }),
+        }
     }
 }
 
@@ -70,7 +110,7 @@ pub(crate) enum Purpose {
 /// The assignments of one statement, in the order of the struct.
 pub struct Assignments<'q, DB: Backend> {
     pub(crate) pairs: Vec<Pair<'q, DB>>,
-    pub(crate) guards: Vec<Guarded<'q>>,
+    pub(crate) guards: Vec<Guarded<'q, DB>>,
     model: &'static str,
     purpose: Purpose,
     given: Vec<(&'static str, Number)>,
@@ -134,6 +174,22 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
         }
     }
 
+    /// Adds expressions of plain Diesel, which win over what setters left.
+    pub(crate) fn take_sql(&mut self, sets: Vec<SqlSet<'q, DB>>) {
+        for SqlSet { index, column, field, range, sql } in sets {
+            self.pairs.retain(|pair| pair.index != index);
+            self.guards.retain(|guard| guard.index != index);
+            let guard = |range| Guarded { index, value: Value::Sql(sql), model: self.model, field, range };
+            self.guards.extend(range.map(guard));
+            self.pairs.push(Pair { index, column, term: Term::Sql(sql), is_null: false });
+        }
+    }
+
+    /// Whether the statement's text is one of a few that its shape tells apart.
+    pub(crate) fn is_countable(&self) -> bool {
+        self.pairs.iter().all(|pair| !matches!(pair.term, Term::Sql(_)))
+    }
+
     /// Remembers a number that is given beside the expressions: an INSERT computes them here.
     pub fn given<M: SentryModel, C: FieldOf<M>>(&mut self, slot: &Option<Assign<M, C>>) {
         let number = match slot {
@@ -155,7 +211,7 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
 
     /// Bit *i* is set where field *i* is assigned an expression.
     pub(crate) fn computed_mask(&self) -> u64 {
-        let computed = self.pairs.iter().filter(|pair| matches!(pair.term, Term::Computed(_)));
+        let computed = self.pairs.iter().filter(|pair| !matches!(pair.term, Term::Bound(_)));
         computed.fold(0, |mask, pair| mask | 1 << pair.index)
     }
 
@@ -164,6 +220,8 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
         self.pairs.iter().enumerate().any(|(i, pair)| match &pair.term {
             Term::Bound(_) => false,
             Term::Computed(node) => self.pairs.iter().take(i).any(|before| node.reads(before.column)),
+            // Nobody knows what it reads.
+            Term::Sql(_) => i > 0,
         })
     }
 
@@ -195,10 +253,8 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
     ) {
         let node = &expr.0;
         if let (Some((min, max)), true) = (range_of::<M, C>(), node.computes() || C::BOUNDS.is_some()) {
-            let range = (min, max);
-            let min = i64::try_from(min).unwrap_or(i64::MIN);
-            let max = i64::try_from(max).unwrap_or(i64::MAX);
-            self.guards.push(Guarded { node, min, max, model: self.model, field: C::FIELD, range });
+            let (index, value) = (C::INDEX, Value::Computed(node));
+            self.guards.push(Guarded { index, value, model: self.model, field: C::FIELD, range: (min, max) });
         }
         node.hash_shape(&mut self.shape);
         self.push::<C>(C::INDEX, Term::Computed(node), false);

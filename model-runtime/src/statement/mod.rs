@@ -7,7 +7,7 @@ mod dialect;
 mod shapes;
 mod text;
 
-pub use assignments::Assignments;
+pub use assignments::{Assignments, SqlSet};
 pub(crate) use assignments::{Guarded, Pair, Purpose};
 pub use dialect::Dialect;
 pub use shapes::Shapes;

@@ -154,7 +154,11 @@ impl<'q, DB: Dialect> Statement<'q, DB> {
     }
 
     /// ` AND guard AND guard`, of the columns of the table `row`.
-    pub(crate) fn guards<'g: 'q>(mut self, guards: &'g [Guarded<'g>], row: Option<TableName<DB>>) -> Self {
+    pub(crate) fn guards<'g: 'q>(
+        mut self,
+        guards: &'g [Guarded<'g, DB>],
+        row: Option<TableName<DB>>,
+    ) -> Self {
         for guard in guards {
             self = self.sql(" AND ").fragment(guard.fragment(row));
         }
@@ -162,7 +166,7 @@ impl<'q, DB: Dialect> Statement<'q, DB> {
     }
 
     /// ` AND NOT (guard AND guard)`.
-    pub(crate) fn refused_by<'g: 'q>(mut self, guards: &'g [Guarded<'g>]) -> Self {
+    pub(crate) fn refused_by<'g: 'q>(mut self, guards: &'g [Guarded<'g, DB>]) -> Self {
         for (i, guard) in guards.iter().enumerate() {
             self = self.sql(if i == 0 { " AND NOT (" } else { " AND " }).fragment(guard.fragment(None));
         }
