@@ -9,6 +9,7 @@ mod engine;
 mod error;
 mod expression;
 mod field;
+mod hooks;
 mod model;
 mod operation;
 pub mod prelude;
@@ -42,6 +43,7 @@ pub use field::{
     KeyCols, KeyFor, KeyTexts, LookupKind, OutOfRange, PositiveBigInteger, PositiveInteger, Storable,
     Timestamp, ToField, WrappingU32,
 };
+pub use hooks::{HookError, HookSpec, Hooks, Pending, Saved, Write};
 pub use model::{ModelSql, Predicate, SentryModel};
 /// Derives the [`trait@SentryModel`] trait.
 pub use model_derive::SentryModel;

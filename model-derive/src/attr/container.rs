@@ -5,6 +5,7 @@ use super::items::items;
 use super::keys::{misplaced, name_of, unknown};
 use super::slot::Slot;
 use crate::ctxt::Ctxt;
+use proc_macro2::Span;
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
@@ -23,6 +24,8 @@ pub(crate) struct ContainerAttrs {
     pub(crate) repr: Vec<Ident>,
     /// `#[sentry(crate = …)]`
     pub(crate) runtime: Option<Path>,
+    /// `#[sentry(hooks)]`
+    pub(crate) hooks: Option<Span>,
 }
 
 impl ContainerAttrs {
@@ -32,6 +35,7 @@ impl ContainerAttrs {
         let mut cache = Slot::new("#[cache_fields]");
         let mut repr = Slot::new("#[sane_repr]");
         let mut runtime = Slot::new("crate");
+        let mut hooks = Slot::new("hooks");
         for attr in attrs {
             match name_of(attr).as_str() {
                 "diesel" => diesel::keys(cx, attr, |key, input| {
@@ -44,12 +48,13 @@ impl ContainerAttrs {
                 }),
                 "cache_fields" => cache.set(cx, attr.path().span(), CacheAttr::read(cx, attr)),
                 "sane_repr" => repr.set(cx, attr.path().span(), sane_repr(cx, attr)),
-                "sentry" => items(cx, attr, "#[sentry(crate = path)]", |input| {
+                "sentry" => items(cx, attr, "#[sentry(hooks)]` or `#[sentry(crate = path)]", |input| {
                     let key = input.call(Ident::parse_any)?;
-                    if key != "crate" {
-                        return Err(unknown(&key, "sentry", &["crate"]));
+                    match key.to_string().as_str() {
+                        "crate" => runtime.set(cx, key.span(), runtime_path(input)?),
+                        "hooks" => hooks.set(cx, key.span(), key.span()),
+                        _ => return Err(unknown(&key, "sentry", &["crate", "hooks"])),
                     }
-                    runtime.set(cx, key.span(), runtime_path(input)?);
                     Ok(())
                 }),
                 "auto_now" | "auto_now_add" | "bounded" | "default" => misplaced(cx, attr, "a field"),
@@ -62,6 +67,7 @@ impl ContainerAttrs {
             cache: cache.take(),
             repr: repr.take().unwrap_or_default(),
             runtime: runtime.take(),
+            hooks: hooks.take(),
         }
     }
 }

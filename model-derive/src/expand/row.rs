@@ -1,10 +1,10 @@
 //! The `SentryModel` impl, composed of what the other files make.
-use super::paths::here;
+use super::paths::{here, shown_at};
 use super::{codec, fills, tracking};
 use crate::ir::{Clock, Field, Model};
 use crate::names;
 use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 
 // impl __rt::SentryModel for Project { … }
 pub(super) fn expand(model: &Model) -> TokenStream {
@@ -17,6 +17,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
         fills::expand(model),
         number(model),
         codec::expand(model),
+        hooks(model),
         repr(model),
     ];
     quote! {
@@ -104,6 +105,24 @@ fn number(model: &Model) -> TokenStream {
                 }
             )*
             ::core::option::Option::None
+        }
+    }
+}
+
+// fn hooks() -> Option<&'static __rt::HookSpec<Self>> {
+//     static __HOOKS: __rt::HookSpec<Project> = __rt::HookSpec::new();
+//     Some(&__HOOKS)
+// }
+//
+// At the attribute, where rustc reports a model that does not implement `Hooks`.
+fn hooks(model: &Model) -> TokenStream {
+    let Some(span) = model.hooks else { return TokenStream::new() };
+    let ident = shown_at(here(span), model.ident.to_token_stream());
+    let spec = quote_spanned!(here(span)=> __rt::HookSpec::<#ident>::new());
+    quote! {
+        fn hooks() -> ::core::option::Option<&'static __rt::HookSpec<Self>> {
+            static __HOOKS: __rt::HookSpec<#ident> = #spec;
+            ::core::option::Option::Some(&__HOOKS)
         }
     }
 }

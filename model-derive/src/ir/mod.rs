@@ -19,6 +19,8 @@ pub(crate) struct Model {
     pub(crate) fields: Vec<Field>,
     pub(crate) key: Key,
     pub(crate) caching: Caching,
+    /// Where `#[sentry(hooks)]` stands.
+    pub(crate) hooks: Option<Span>,
     /// What `repr()` prints, in order.
     pub(crate) repr: Vec<Shown>,
 }

@@ -35,6 +35,7 @@ pub(crate) fn lower(cx: &Ctxt, syntax: Syntax<'_>) -> Option<Model> {
         fields: lowered.fields,
         key,
         caching,
+        hooks: attrs.hooks,
         repr,
     })
 }

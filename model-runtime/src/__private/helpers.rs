@@ -1,7 +1,7 @@
 //! What keeps each generated line short.
 use crate::error::name_field;
 use crate::field::Storable;
-use crate::field::{Assign, BoundedInteger, FieldOf, Number, Timestamp, bounded, to_number};
+use crate::field::{Assign, BoundedInteger, FieldOf, Number, Timestamp, to_number};
 use crate::model::SentryModel;
 use crate::statement::Dialect;
 use diesel::deserialize;
@@ -19,11 +19,7 @@ pub fn copy_if<M, C: FieldOf<M>>(row: &M, mask: u64) -> Option<Assign<M, C>> {
     if mask >> C::INDEX & 1 == 0 {
         return None;
     }
-    let value = C::get(row);
-    match (to_number(value), C::BOUNDS) {
-        (Some(Number::Integer(number)), Some(_)) => Some(bounded(number)),
-        _ => Some(Assign::Value(value.clone())),
-    }
+    Some(Assign::checked(C::get(row).clone()))
 }
 
 /// Takes the value that is assigned, if it is one.

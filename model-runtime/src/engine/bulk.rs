@@ -1,10 +1,11 @@
 //! Writes of all rows that a predicate matches, with the invalidation of each.
-use super::Executor;
 use super::transaction::Unit;
 use super::write::overflow;
+use super::{Executor, hooks};
 use crate::cache::write;
 use crate::error::{Error, Result};
 use crate::field::KeyCols;
+use crate::hooks::Write;
 use crate::model::{ModelSql, SentryModel};
 use crate::statement::{Assignments, Dialect, Guarded, Purpose, SqlSet, Statement};
 use diesel::query_builder::QueryFragment;
@@ -24,6 +25,7 @@ where
     S: Executor,
 {
     check_fields::<M, S>(&patch, &sql)?;
+    hooks::before::<M>(&mut patch, Write::Update)?;
     M::auto_now(&mut patch, db.now());
     let mut sets = Assignments::new::<M>(Purpose::Update);
     M::visit(&patch, &mut sets)?;

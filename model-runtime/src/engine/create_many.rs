@@ -1,8 +1,9 @@
 //! Inserts of many rows, all or none.
-use super::Executor;
 use super::transaction::Unit;
 use super::write::{filled, insert_filled};
+use super::{Executor, hooks};
 use crate::error::{Error, Result};
+use crate::hooks::Write;
 use crate::model::ModelSql;
 use crate::statement::{Assignments, Dialect, Pair, Purpose, Statement};
 use crate::tracked::Tracked;
@@ -13,7 +14,7 @@ const CHUNK: usize = 128;
 const MAX_BINDS: usize = 16_384;
 
 /// Inserts the rows and returns them as stored, in their order.
-pub(crate) async fn create_many<M, S>(db: &mut S, patches: Vec<M::Patch>) -> Result<Vec<Tracked<M>>>
+pub(crate) async fn create_many<M, S>(db: &mut S, mut patches: Vec<M::Patch>) -> Result<Vec<Tracked<M>>>
 where
     M: ModelSql<S::Backend>,
     S: Executor,
@@ -21,12 +22,16 @@ where
     if patches.is_empty() {
         return Ok(Vec::new());
     }
+    for patch in &mut patches {
+        hooks::before::<M>(patch, Write::Insert)?;
+    }
     let unit = Unit::begin(db).await?;
     let done = insert_all::<M, S>(db, patches).await;
     let mut rows = unit.end(db, done).await?;
     let node = db.transaction().node();
     for row in &mut rows {
         row.inserted(node.clone());
+        hooks::saved::<M, S>(db, row, Write::Insert, u64::MAX);
     }
     Ok(rows)
 }

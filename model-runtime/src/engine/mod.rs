@@ -4,6 +4,7 @@
 mod bulk;
 mod create_many;
 mod executor;
+mod hooks;
 mod many;
 mod read;
 mod reread;
@@ -14,6 +15,7 @@ mod write;
 pub(crate) use bulk::{delete_where, update_where};
 pub(crate) use create_many::create_many;
 pub use executor::{Executor, Scope};
+pub(crate) use hooks::before as before_write;
 pub(crate) use many::get_many;
 pub(crate) use read::{described, get};
 pub(crate) use transaction::{begin, commit, finish, rollback};

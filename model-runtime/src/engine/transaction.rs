@@ -23,12 +23,12 @@ pub(crate) async fn commit<S: Executor>(db: &mut S) -> Result<()> {
         db.transaction().ended(result.is_ok());
         return result;
     }
-    let touched = db.transaction().take_touched();
+    let (touched, hooks) = (db.transaction().take_touched(), db.transaction().take_hooks());
     let intents = write::place(db, touched.keys.into_iter().collect()).await;
     let result = db.commit().await;
     db.transaction().ended(result.is_ok());
     write::release(db, intents, touched.unpoint, Outcome::of_commit(&result)).await;
-    result
+    result.map(|()| hooks.run())
 }
 
 /// Rolls back. Nothing was sent to the cache, so there is nothing to take back.

@@ -2,10 +2,11 @@
 use super::bulk::check_phantoms;
 use super::transaction::finish;
 use super::write::{Verb, insert, overflow};
-use super::{Executor, Scope, begin, read};
+use super::{Executor, Scope, begin, hooks, read};
 use crate::cache::write;
 use crate::error::{Error, Result};
 use crate::field::KeyCols;
+use crate::hooks::Write;
 use crate::model::{ModelSql, SentryModel};
 use crate::operation::CreateOrUpdate;
 use crate::statement::{Assignments, Dialect, Guarded, Purpose, Statement};
@@ -19,7 +20,7 @@ const RETRIES: u32 = 32;
 pub(crate) async fn create_or_update<M, S>(
     db: &mut S,
     lookup: &M::Patch,
-    defaults: M::Patch,
+    mut defaults: M::Patch,
     on_insert: M::Patch,
 ) -> Result<CreateOrUpdate<M>>
 where
@@ -27,6 +28,7 @@ where
     S: Executor,
 {
     check_lookup::<M, S>(lookup, "create_or_update")?;
+    hooks::before::<M>(&mut defaults, Write::Update)?;
     let mut again = if db.scope() == Scope::Autocommit { RETRIES } else { 0 };
     loop {
         begin(db).await?;

@@ -1,8 +1,9 @@
 //! Writes of one row: insert, update, delete.
 use super::transaction::Unit;
-use super::{Executor, reread};
+use super::{Executor, hooks, reread};
 use crate::cache::write;
 use crate::error::{Error, Outcome, Result};
+use crate::hooks::Write;
 use crate::model::{ModelSql, SentryModel};
 use crate::statement::{Assignments, Dialect, Guarded, Purpose, SqlSet, Statement};
 use crate::tracked::Tracked;
@@ -10,13 +11,15 @@ use crate::tracked::Tracked;
 /// Inserts a row and returns it as stored.
 ///
 /// No intent is placed: a row that did not exist has no entry, and its absence is not cached.
-pub(crate) async fn insert<M, S>(db: &mut S, patch: M::Patch) -> Result<Tracked<M>>
+pub(crate) async fn insert<M, S>(db: &mut S, mut patch: M::Patch) -> Result<Tracked<M>>
 where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
+    hooks::before::<M>(&mut patch, Write::Insert)?;
     let patch = filled::<M, S>(db, patch);
     let row = insert_filled::<M, S>(db, &patch).await?;
+    hooks::saved(db, &row, Write::Insert, u64::MAX);
     let mut stored = Tracked::stored(row);
     stored.inserted(db.transaction().node());
     Ok(stored)
@@ -91,7 +94,9 @@ where
         _ => Unit::Statement,
     };
     let done = update_row(db, sets, patch, base, source).await;
-    Ok(unit.end(db, done).await?.map(|row| (row, mask)))
+    let Some(row) = unit.end(db, done).await? else { return Ok(None) };
+    hooks::saved(db, &row, Write::Update, mask);
+    Ok(Some((row, mask)))
 }
 
 async fn update_row<M, S>(
@@ -201,5 +206,9 @@ where
     let result = db.count(statement).await;
     let outcome = Outcome::of_statement(&result);
     write::close(db, intents, base, None, u64::MAX, outcome).await;
-    Ok(result? > 0)
+    let deleted = result? > 0;
+    if deleted {
+        hooks::deleted(db, base);
+    }
+    Ok(deleted)
 }

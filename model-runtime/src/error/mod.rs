@@ -63,6 +63,14 @@ pub enum Error {
         /// What is wrong with the value, and what to do.
         reason: String,
     },
+    /// The model's [`Hooks::before_write`](crate::Hooks::before_write) refused the write. Nothing was sent.
+    #[error("{model}: a hook refused the write: {source}")]
+    Refused {
+        /// The model's name.
+        model: &'static str,
+        /// What the hook returned.
+        source: crate::hooks::HookError,
+    },
     /// The cache cannot be reached or was configured wrongly. Only configuration and explicit cache
     /// calls return it: reads fall back to the database, and a committed write never fails on it.
     #[error("cache: {0}")]

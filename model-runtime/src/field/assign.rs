@@ -1,5 +1,5 @@
 //! What a setter takes, and the assignment it leaves in a patch.
-use super::{FieldOf, from_integer};
+use super::{FieldOf, Number, from_integer, to_number};
 use crate::expression::{Expr, Takes};
 use diesel::Column;
 use diesel::expression::Expression;
@@ -22,6 +22,16 @@ impl<M, C: FieldOf<M>> Clone for Assign<M, C> {
             Self::Value(value) => Self::Value(value.clone()),
             Self::Expr(expr) => Self::Expr(expr.clone()),
             Self::OutOfBounds(value) => Self::OutOfBounds(*value),
+        }
+    }
+}
+
+impl<M, C: FieldOf<M>> Assign<M, C> {
+    /// The value; a number outside the field's bounds is refused.
+    pub(crate) fn checked(value: C::Value) -> Self {
+        match (to_number(&value), C::BOUNDS) {
+            (Some(Number::Integer(number)), Some(_)) => bounded(number),
+            _ => Self::Value(value),
         }
     }
 }
@@ -134,7 +144,7 @@ macro_rules! bounded_inputs { ($($t:ty)*) => { $(
 bounded_inputs!(i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize);
 
 /// `value` as an assignment, refused where it is outside the field's range.
-pub(crate) fn bounded<M, C: FieldOf<M>>(value: i128) -> Assign<M, C> {
+fn bounded<M, C: FieldOf<M>>(value: i128) -> Assign<M, C> {
     let in_range = C::BOUNDS.is_none_or(|(min, max)| (min..=max).contains(&value));
     match from_integer(value) {
         Some(stored) if in_range => Assign::Value(stored),

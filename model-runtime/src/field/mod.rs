@@ -17,7 +17,6 @@ pub use storable::Storable;
 pub use timestamp::Timestamp;
 pub use unsigned::{OutOfRange, PositiveBigInteger, PositiveInteger, WrappingU32};
 
-pub(crate) use assign::bounded;
 pub use number::Number;
 pub(crate) use number::{from_integer, from_number, integer_range, to_number};
 

@@ -7,6 +7,7 @@ pub use state::ModelState;
 
 use crate::cache::codec::{CacheSpec, Fingerprint};
 use crate::field::{CacheKey, FieldOf, KeyCols, KeyFor, Number};
+use crate::hooks::HookSpec;
 use crate::operation::{
     Attach, Attached, Create, CreateMany, DeleteWhere, ForeignKey, Get, GetMany, GetOrCreate, Operation,
     SaveMany, UpdateWhere, Upsert,
@@ -93,6 +94,11 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     #[doc(hidden)]
     #[must_use]
     fn cache() -> Option<&'static CacheSpec<Self>> {
+        None
+    }
+    #[doc(hidden)]
+    #[must_use]
+    fn hooks() -> Option<&'static HookSpec<Self>> {
         None
     }
     #[doc(hidden)]

@@ -1,6 +1,7 @@
 use super::Operation;
-use crate::engine::{Executor, Wanted, insert, update};
+use crate::engine::{Executor, Wanted, before_write, insert, update};
 use crate::error::{Error, Result};
+use crate::hooks::Write;
 use crate::model::{ModelSql, SentryModel};
 use crate::tracked::Tracked;
 
@@ -31,6 +32,7 @@ impl<M: ModelSql<S::Backend>, S: Executor> Operation<S> for Save<'_, M> {
             return Ok(());
         }
         let mut patch = self.0.row().patch(changed);
+        before_write::<M>(&mut patch, Write::Update)?;
         M::auto_now(&mut patch, db.now());
         let (new, _) =
             update(db, &patch, Vec::new(), base, Wanted::Row).await?.ok_or_else(|| Error::DoesNotExist {

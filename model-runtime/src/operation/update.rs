@@ -1,6 +1,7 @@
 use super::{HasPatch, HasSql, Operation, RunWithSql};
-use crate::engine::{Executor, Wanted, update};
+use crate::engine::{Executor, Wanted, before_write, update};
 use crate::error::{Error, Result};
+use crate::hooks::Write;
 use crate::model::{ModelSql, SentryModel};
 use crate::statement::SqlSet;
 use crate::tracked::Tracked;
@@ -41,6 +42,7 @@ impl<M: ModelSql<S::Backend>, S: Executor> RunWithSql<S> for Update<'_, M> {
 
     async fn run_with(mut self, db: &mut S, sets: Vec<SqlSet<'_, S::Backend>>) -> Result<bool> {
         let base = self.row.baseline().ok_or(Error::Unsaved { model: M::NAME })?;
+        before_write::<M>(&mut self.patch, Write::Update)?;
         M::auto_now(&mut self.patch, db.now());
         let Some((new, mask)) = update(db, &self.patch, sets, base, Wanted::Assigned).await? else {
             return Ok(false);

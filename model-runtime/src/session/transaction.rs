@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::statement::Dialect;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -29,6 +30,7 @@ pub struct Transaction {
     node: Option<Arc<TransactionNode>>,
     depth: u32,
     touched: Touched,
+    hooks: Deferred,
     broken: Option<Broken>,
 }
 
@@ -53,6 +55,29 @@ fn deadlock() -> Error {
 pub(crate) struct Touched {
     pub(crate) keys: BTreeSet<String>,
     pub(crate) unpoint: Vec<Command>,
+}
+
+/// The hooks that the outermost commit runs, each with the savepoint whose rollback takes it back.
+#[derive(Default)]
+pub(crate) struct Deferred(Vec<(Option<Arc<TransactionNode>>, Hook)>);
+
+type Hook = Box<dyn FnOnce() + Send>;
+
+impl fmt::Debug for Deferred {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Deferred").field(&self.0.len()).finish()
+    }
+}
+
+impl Deferred {
+    /// Runs what was not rolled back, in the order of the writes.
+    pub(crate) fn run(self) {
+        for (node, hook) in self.0 {
+            if node.is_none_or(|node| !node.is_rolled_back()) {
+                hook();
+            }
+        }
+    }
 }
 
 impl Transaction {
@@ -116,6 +141,15 @@ impl Transaction {
         self.touched.unpoint.extend(commands);
     }
 
+    /// Runs `hook` once everything is committed.
+    pub(crate) fn after_commit(&mut self, hook: Hook) {
+        self.hooks.0.push((self.node.clone(), hook));
+    }
+
+    pub(crate) fn take_hooks(&mut self) -> Deferred {
+        std::mem::take(&mut self.hooks)
+    }
+
     pub(crate) fn take_touched(&mut self) -> Touched {
         std::mem::take(&mut self.touched)
     }
@@ -137,6 +171,7 @@ impl Transaction {
         self.depth -= 1;
         if self.depth == 0 {
             self.touched = Touched::default();
+            self.hooks = Deferred::default();
             self.broken = None;
         }
     }
