@@ -40,8 +40,8 @@ pub use error::{Error, OutOfBounds, Result};
 pub use expression::{Arithmetic, Expr, F, Integral, Literal, Operand, Takes, Widen};
 pub use field::{
     AsExpression, AsValue, Assign, BoundedInput, BoundedInteger, CacheKey, Col, FieldOf, GzippedDict, Input,
-    KeyCols, KeyFor, KeyTexts, LookupKind, OutOfRange, PositiveBigInteger, PositiveInteger, Storable,
-    Timestamp, ToField, WrappingU32,
+    KeyCols, KeyFor, KeyPart, KeyTexts, LookupKind, Normal, NormalText, Normalize, OutOfRange, PartValue,
+    PositiveBigInteger, PositiveInteger, Storable, Timestamp, ToField, WrappingU32,
 };
 pub use hooks::{HookError, HookSpec, Hooks, Pending, Saved, Write};
 pub use model::{ModelSql, Predicate, SentryModel};

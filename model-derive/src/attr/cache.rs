@@ -1,15 +1,13 @@
 //! `#[cache_fields(slug, (organization_id, name), ttl = "5m")]`
-use super::container::field_name;
 use super::items::items;
 use super::keys::unknown_cache_key;
 use super::literal::duration;
+use super::normal::LookupField;
 use super::slot::Slot;
 use crate::ctxt::Ctxt;
 use crate::ir::Ttl;
 use proc_macro2::Span;
 use syn::parse::ParseStream;
-use syn::punctuated::Punctuated;
-use syn::spanned::Spanned;
 use syn::token::Paren;
 use syn::{Attribute, Error, Ident, Lit, Result, Token, parenthesized};
 
@@ -21,7 +19,7 @@ pub(crate) struct CacheAttr {
 
 /// `slug`, or `(organization_id, name)`.
 pub(crate) struct LookupAttr {
-    pub(crate) fields: Vec<Ident>,
+    pub(crate) fields: Vec<LookupField>,
     pub(crate) span: Span,
 }
 
@@ -31,7 +29,7 @@ impl CacheAttr {
         let mut ttl = Slot::new("ttl");
         items(cx, attr, "#[cache_fields()]` for the primary key alone, or `#[cache_fields(slug)]", |input| {
             if input.peek(Paren) {
-                lookups.push(composite(input)?);
+                lookups.push(composite(cx, input)?);
             } else if input.peek2(Token![=]) {
                 let key: Ident = input.parse()?;
                 input.parse::<Token![=]>()?;
@@ -40,9 +38,8 @@ impl CacheAttr {
                 }
                 ttl.set(cx, key.span(), time_to_live(input)?);
             } else {
-                let field = field_name(input)?;
-                refuse_normalised(&field, input)?;
-                lookups.push(LookupAttr { span: field.span(), fields: vec![field] });
+                let field = LookupField::read(cx, input)?;
+                lookups.push(LookupAttr { span: field.name.span(), fields: vec![field] });
             }
             Ok(())
         });
@@ -50,14 +47,20 @@ impl CacheAttr {
     }
 }
 
-fn composite(input: ParseStream) -> Result<LookupAttr> {
+fn composite(cx: &Ctxt, input: ParseStream) -> Result<LookupAttr> {
     let inner;
     let parens = parenthesized!(inner in input);
-    let fields = Punctuated::<Ident, Token![,]>::parse_terminated_with(&inner, field_name)?;
-    if fields.is_empty() {
-        return Err(Error::new(parens.span.join(), "a lookup needs a field; name one, or remove `()`"));
+    let mut fields = Vec::new();
+    while !inner.is_empty() {
+        fields.push(LookupField::read(cx, &inner)?);
+        if !inner.is_empty() {
+            inner.parse::<Token![,]>()?;
+        }
     }
-    Ok(LookupAttr { span: fields.span(), fields: fields.into_iter().collect() })
+    match fields.first() {
+        Some(first) => Ok(LookupAttr { span: first.name.span(), fields }),
+        None => Err(Error::new(parens.span.join(), "a lookup needs a field; name one, or remove `()`")),
+    }
 }
 
 fn time_to_live(input: ParseStream) -> Result<Ttl> {
@@ -75,13 +78,4 @@ fn example(written: &Lit) -> String {
         Lit::Int(number) => format!("{:?}", format!("{}s", number.base10_digits())),
         _ => "\"5m\"".into(),
     }
-}
-
-/// `username(iexact)` is a normalised lookup of the design, which this version does not have.
-fn refuse_normalised(field: &Ident, input: ParseStream) -> Result<()> {
-    if !input.peek(Paren) {
-        return Ok(());
-    }
-    let message = format!("normalised lookups are not supported yet; list the field alone: `{field}`");
-    Err(Error::new(field.span(), message))
 }

@@ -7,6 +7,7 @@ mod field;
 mod items;
 mod keys;
 mod literal;
+mod normal;
 mod shape;
 mod slot;
 
@@ -14,6 +15,7 @@ pub(crate) use cache::{CacheAttr, LookupAttr};
 pub(crate) use container::ContainerAttrs;
 pub(crate) use field::{FieldAttrs, Unsupported};
 pub(crate) use literal::{integer, text};
+pub(crate) use normal::LookupField;
 
 use crate::ctxt::Ctxt;
 use syn::{DeriveInput, Ident, Type, Visibility};

@@ -10,6 +10,9 @@ use quote::quote;
 // impl __rt::CacheKey<Project> for (projects::organization_id, projects::name) {
 //     type Cols = (__rt::Col<Project, projects::organization_id>, __rt::Col<Project, projects::name>,);
 // }
+// impl __rt::CacheKey<Project> for projects::slug {
+//     type Cols = (__rt::Normal<Project, projects::slug, __Normal2Of1>,);
+// }
 //
 // Nothing without `#[cache_fields]`: `get_from_cache` does not compile then.
 pub(super) fn expand(model: &Model) -> TokenStream {
@@ -17,14 +20,16 @@ pub(super) fn expand(model: &Model) -> TokenStream {
     let kind = quote!(
         const KIND: __rt::LookupKind = __rt::LookupKind::PrimaryKey;
     );
-    let primary = lookup(model, &model.key, &kind);
-    let unique = lookups.iter().map(|key| lookup(model, key, &TokenStream::new()));
+    let primary = lookup(model, &model.key, &model.columns(&model.key), &kind);
+    let unique = lookups
+        .iter()
+        .enumerate()
+        .map(|(place, key)| lookup(model, key, &model.lookup_columns(place, key), &TokenStream::new()));
     quote!(#primary #(#unique)*)
 }
 
-fn lookup(model: &Model, key: &Key, kind: &TokenStream) -> TokenStream {
+fn lookup(model: &Model, key: &Key, columns: &TokenStream, kind: &TokenStream) -> TokenStream {
     let (ident, handle) = (&model.ident, handle(model, key));
-    let columns = model.columns(key);
     quote! {
         #[automatically_derived]
         impl __rt::CacheKey<#ident> for #handle {

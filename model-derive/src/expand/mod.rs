@@ -12,6 +12,7 @@ mod fallback;
 mod fills;
 mod handles;
 mod lookups;
+mod normal;
 mod patch;
 mod paths;
 mod row;
@@ -35,6 +36,7 @@ pub(crate) fn model(model: &Model) -> TokenStream {
         patch::expand(model),
         builder::expand(model),
         handles::expand(model),
+        normal::expand(model),
         lookups::expand(model),
         row::expand(model),
         sql::expand(model),
@@ -49,6 +51,7 @@ pub(crate) fn fallback(model: &Model) -> TokenStream {
         patch::expand(model),
         builder::expand(model),
         handles::expand(model),
+        normal::expand(model),
         lookups::expand(model),
         fallback::expand(model),
     ];

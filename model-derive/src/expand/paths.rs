@@ -1,4 +1,5 @@
 //! Paths and tuples that several surfaces name.
+use super::normal;
 use crate::ir::{Field, Key, Model};
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -20,6 +21,23 @@ impl Model {
         let columns = key.parts.iter().map(|part| {
             let column = self.column(&self.fields[part.index]);
             quote_spanned!(here(part.span)=> __rt::Col<#model, #column>,)
+        });
+        quote_spanned!(here(key.span)=> (#(#columns)*))
+    }
+
+    // (__rt::Col<Project, projects::organization_id>, __rt::Normal<Project, projects::name, __Normal3Of1>,)
+    //
+    // As above, for the lookup at this place of the list, whose fields may have normal forms.
+    pub(super) fn lookup_columns(&self, place: usize, key: &Key) -> TokenStream {
+        let model = &self.ident;
+        let columns = key.parts.iter().map(|part| {
+            let column = self.column(&self.fields[part.index]);
+            let span = here(part.span);
+            if part.form.is_none() {
+                return quote_spanned!(span=> __rt::Col<#model, #column>,);
+            }
+            let form = normal::name(place, part);
+            quote_spanned!(span=> __rt::Normal<#model, #column, #form>,)
         });
         quote_spanned!(here(key.span)=> (#(#columns)*))
     }

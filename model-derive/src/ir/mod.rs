@@ -100,6 +100,17 @@ pub(crate) struct Key {
 pub(crate) struct Part {
     pub(crate) index: usize,
     pub(crate) span: Span,
+    /// The form in which values are compared; as they are without.
+    pub(crate) form: Option<Form>,
+}
+
+/// A form in which some spellings of a text are the same.
+#[derive(Clone)]
+pub(crate) enum Form {
+    /// `iexact`: A to Z are a to z.
+    Iexact(Span),
+    /// A Rust function, and the SQL function that it mirrors.
+    Mirrored { function: Path, sql: LitStr },
 }
 
 /// Whether rows are cached.

@@ -1,6 +1,6 @@
 //! The primary key and the cached lookups.
 use super::resolve::Resolver;
-use crate::attr::{CacheAttr, LookupAttr};
+use crate::attr::{CacheAttr, LookupAttr, LookupField};
 use crate::ir::{Caching, Key, Part, Ttl};
 use proc_macro2::Span;
 use syn::Ident;
@@ -17,12 +17,12 @@ pub(super) fn primary_key(resolver: &Resolver<'_>, written: Option<&[Ident]>) ->
         Some(names) => {
             let part = |name: &Ident| {
                 let index = by_column(name).map(|field| field.index).or_else(|| resolver.field(name))?;
-                Some(Part { index, span: name.span() })
+                Some(Part { index, span: name.span(), form: None })
             };
             names.iter().filter_map(part).collect()
         }
         None => by_column(&Ident::new("id", Span::call_site()))
-            .map(|field| Part { index: field.index, span: field.ident.span() })
+            .map(|field| Part { index: field.index, span: field.ident.span(), form: None })
             .into_iter()
             .collect(),
     };
@@ -31,8 +31,11 @@ pub(super) fn primary_key(resolver: &Resolver<'_>, written: Option<&[Ident]>) ->
     }
     let span = parts.first().map_or_else(|| resolver.model.span(), |part| part.span);
     // The stubs need a key, whichever it is.
-    let parts =
-        if parts.is_empty() { vec![Part { index: 0, span }] } else { without_repeats(resolver, parts) };
+    let parts = if parts.is_empty() {
+        vec![Part { index: 0, span, form: None }]
+    } else {
+        without_repeats(resolver, parts)
+    };
     Key { parts, span }
 }
 
@@ -50,12 +53,14 @@ pub(super) fn caching(resolver: &Resolver<'_>, primary: &Key, written: Option<Ca
     let Some(CacheAttr { lookups: written, ttl }) = written else { return Caching::Off };
     let mut lookups: Vec<Key> = Vec::new();
     for LookupAttr { fields, span } in written {
-        let part = |name: &Ident| {
-            Some(Part { index: resolver.key_or_field(name, &primary.parts)?, span: name.span() })
+        let part = |LookupField { name, form }: LookupField| {
+            let index = resolver.key_or_field(&name, &primary.parts)?;
+            Some(Part { index, span: name.span(), form })
         };
-        let parts: Vec<Part> = fields.iter().filter_map(part).collect();
+        let parts: Vec<Part> = fields.into_iter().filter_map(part).collect();
         let key = Key { parts: without_repeats(resolver, parts), span };
         if key.parts.is_empty() || key.same_order(primary) {
+            refuse_form(resolver, &key);
             continue;
         }
         if let Some(other) = lookups.iter().chain([primary]).find(|other| other.same_fields(&key)) {
@@ -65,6 +70,14 @@ pub(super) fn caching(resolver: &Resolver<'_>, primary: &Key, written: Option<Ca
         }
     }
     Caching::On { ttl: ttl.unwrap_or(Ttl { millis: DEFAULT_TTL_MS, span: Span::call_site() }), lookups }
+}
+
+/// The primary key names the row's entry, which statements touch by the key as it is stored.
+fn refuse_form(resolver: &Resolver<'_>, key: &Key) {
+    for part in key.parts.iter().filter(|part| part.form.is_some()) {
+        let message = "the primary key is looked up as it is stored; remove the normal form";
+        resolver.cx.error(part.span, message);
+    }
 }
 
 /// The order of a lookup's fields is the order of the values in a call; the key is the same in every order.

@@ -55,7 +55,7 @@ fn repr(resolver: &Resolver<'_>, key: &[Part], listed: &[syn::Ident]) -> Vec<Sho
         .iter()
         .filter_map(|name| {
             let index = resolver.key_or_field(name, key)?;
-            Some(shown(Part { index, span: name.span() }, name.unraw().to_string()))
+            Some(shown(Part { index, span: name.span(), form: None }, name.unraw().to_string()))
         })
         .collect();
     let names_the_row = listed
@@ -64,7 +64,7 @@ fn repr(resolver: &Resolver<'_>, key: &[Part], listed: &[syn::Ident]) -> Vec<Sho
     let unlisted = if names_the_row { &[] } else { key };
     let unlisted = unlisted.iter().map(|part| {
         let field = &resolver.fields[part.index];
-        shown(Part { index: part.index, span: Span::call_site() }, field.name())
+        shown(Part { index: part.index, span: Span::call_site(), form: None }, field.name())
     });
     unlisted.chain(listed).collect()
 }

@@ -7,10 +7,11 @@ pub use helpers::{
 
 pub use crate::cache::codec::{CacheSpec, CodecError, Decoder, Encoder, Fingerprint, LookupSpec, key_texts};
 pub use crate::error::Error;
+pub use crate::field::normal::iexact;
 pub use crate::field::null::{Probe, ProbeAny, ProbeOption};
 pub use crate::field::{
     Assign, BoundedInput, BoundedInteger, CacheKey, Col, FieldOf, Input, KeyCols, KeyTexts, LookupKind,
-    Number, Storable, Timestamp, ToField,
+    Normal, NormalText, Normalize, Number, Storable, Timestamp, ToField,
 };
 pub use crate::hooks::HookSpec;
 pub use crate::model::{ModelSql, ModelState, SentryModel};

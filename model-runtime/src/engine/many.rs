@@ -177,7 +177,7 @@ where
     for patch in &patches {
         let mut pairs = Assignments::new::<M>(Purpose::Update);
         M::visit(patch, &mut pairs)?;
-        alternatives.push(pairs.pairs);
+        alternatives.push(pairs.normalized::<K>().pairs);
     }
     let select = Statement::new().sql("SELECT ").columns::<M>().sql(" FROM ").table::<M>();
     db.rows(select.matching_any(alternatives)).await

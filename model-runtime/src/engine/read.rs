@@ -86,7 +86,12 @@ where
 {
     let (patch, mut pairs) = (K::patch(key), Assignments::new::<M>(Purpose::Update));
     M::visit(&patch, &mut pairs)?;
-    let mut rows = db.rows(select::<M, S>(pairs)).await?;
+    let mut rows = db.rows(select::<M, S>(pairs.normalized::<K>())).await?;
+    if K::FUNCTIONS.iter().any(Option::is_some) {
+        // The database may take more texts for the same than the normal form does.
+        let wanted = K::texts(key);
+        rows.retain(|row| K::texts(&K::of(row)) == wanted);
+    }
     if rows.len() > 1 {
         return Err(Error::Query(format!(
             "{}: {} rows match {}; a cached lookup must go by a unique key",

@@ -42,6 +42,8 @@ pub trait KeyCols: 'static {
     const INDEXES: &'static [usize];
     /// The columns' names in the database.
     const COLUMNS: &'static [&'static str];
+    /// The SQL function that gives the normal form of a column's values, where there is one.
+    const FUNCTIONS: &'static [Option<&'static str>];
     /// Bit *i* is set where field *i* belongs to the key.
     const MASK: u64;
 
@@ -77,36 +79,64 @@ pub trait KeyFor<Cols: KeyCols> {
     fn into_key(self) -> Cols::Key;
 }
 
+/// One column of a key, and the form in which its values are compared.
+pub trait KeyPart: 'static {
+    /// The model it belongs to.
+    type Model: SentryModel;
+    /// The column.
+    type Column: FieldOf<Self::Model>;
+    /// What a cache key calls it.
+    const NAME: &'static str;
+    /// The SQL function that gives the normal form; without one values are compared as they are.
+    const FUNCTION: Option<&'static str> = None;
+
+    /// The value in its normal form.
+    #[must_use]
+    fn normal(value: PartValue<Self>) -> PartValue<Self> {
+        value
+    }
+}
+
+/// The type of a part's field.
+pub type PartValue<P> = <<P as KeyPart>::Column as FieldOf<<P as KeyPart>::Model>>::Value;
+
+impl<M: SentryModel, C: FieldOf<M>> KeyPart for Col<M, C> {
+    type Model = M;
+    type Column = C;
+    const NAME: &'static str = C::FIELD;
+}
+
 macro_rules! keys { ($(($($C:ident $i:tt),+))*) => { $(
-    impl<M: SentryModel, $($C: FieldOf<M>),+> KeyCols for ($(Col<M, $C>,)+) {
+    impl<M: SentryModel, $($C: KeyPart<Model = M>),+> KeyCols for ($($C,)+) {
         type Model = M;
-        type Key = ($($C::Value,)+);
-        const INDEXES: &'static [usize] = &[$($C::INDEX),+];
-        const COLUMNS: &'static [&'static str] = &[$(<$C as diesel::Column>::NAME),+];
-        const MASK: u64 = $(1 << $C::INDEX)|+;
+        type Key = ($(PartValue<$C>,)+);
+        const INDEXES: &'static [usize] = &[$(<$C::Column as FieldOf<M>>::INDEX),+];
+        const COLUMNS: &'static [&'static str] = &[$(<$C::Column as diesel::Column>::NAME),+];
+        const FUNCTIONS: &'static [Option<&'static str>] = &[$($C::FUNCTION),+];
+        const MASK: u64 = $(1 << <$C::Column as FieldOf<M>>::INDEX)|+;
 
         fn of(row: &M) -> Self::Key {
-            ($($C::get(row).clone(),)+)
+            ($($C::normal($C::Column::get(row).clone()),)+)
         }
 
         fn patch(key: &Self::Key) -> M::Patch {
             let mut patch = M::Patch::default();
-            $(*$C::slot(&mut patch) = Some(Assign::Value(key.$i.clone()));)+
+            $(*$C::Column::slot(&mut patch) = Some(Assign::Value(key.$i.clone()));)+
             patch
         }
 
         fn pick(patch: &M::Patch) -> M::Patch {
             let (mut all, mut picked) = (patch.clone(), M::Patch::default());
-            $(*$C::slot(&mut picked) = $C::slot(&mut all).take();)+
+            $(*$C::Column::slot(&mut picked) = $C::Column::slot(&mut all).take();)+
             picked
         }
     }
-    impl<M: SentryModel, $($C: FieldOf<M>),+> KeyTexts for ($(Col<M, $C>,)+)
+    impl<M: SentryModel, $($C: KeyPart<Model = M>),+> KeyTexts for ($($C,)+)
     where
-        $($C::Value: KeyText),+
+        $(PartValue<$C>: KeyText),+
     {
         fn texts(key: &Self::Key) -> Vec<(&'static str, String)> {
-            vec![$(($C::FIELD, text(&key.$i))),+]
+            vec![$(($C::NAME, text(&key.$i))),+]
         }
 
         fn is_null(key: &Self::Key) -> bool {
@@ -117,16 +147,19 @@ macro_rules! keys { ($(($($C:ident $i:tt),+))*) => { $(
 keys!((A 0) (A 0, B 1) (A 0, B 1, C 2) (A 0, B 1, C 2, D 3));
 
 // A single column takes the bare value, several take a tuple.
-impl<M: SentryModel, A: FieldOf<M>, K: ToField<A::Value>> KeyFor<(Col<M, A>,)> for K {
-    fn into_key(self) -> (A::Value,) {
-        (self.to_field(),)
+impl<A: KeyPart, K: ToField<PartValue<A>>> KeyFor<(A,)> for K
+where
+    (A,): KeyCols<Key = (PartValue<A>,)>,
+{
+    fn into_key(self) -> (PartValue<A>,) {
+        (A::normal(self.to_field()),)
     }
 }
 
 macro_rules! key_tuples { ($(($($C:ident $K:ident $i:tt),+))*) => { $(
-    impl<M: SentryModel, $($C: FieldOf<M>, $K: ToField<$C::Value>),+> KeyFor<($(Col<M, $C>,)+)> for ($($K,)+) {
-        fn into_key(self) -> ($($C::Value,)+) {
-            ($(self.$i.to_field(),)+)
+    impl<M: SentryModel, $($C: KeyPart<Model = M>, $K: ToField<PartValue<$C>>),+> KeyFor<($($C,)+)> for ($($K,)+) {
+        fn into_key(self) -> ($(PartValue<$C>,)+) {
+            ($($C::normal(self.$i.to_field()),)+)
         }
     }
 )* } }

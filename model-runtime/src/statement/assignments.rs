@@ -3,7 +3,7 @@ use super::Dialect;
 use super::text::{Fragment, TableName};
 use crate::error::{Error, OutOfBounds, Result, name_bound_field};
 use crate::expression::{Computed, Expr, Guard, Node, evaluate, start_of};
-use crate::field::{Assign, FieldOf, Number, Storable, from_number, range_of, to_number};
+use crate::field::{Assign, FieldOf, KeyCols, Number, Storable, from_number, range_of, to_number};
 use crate::model::SentryModel;
 use diesel::Column;
 use diesel::backend::Backend;
@@ -20,6 +20,8 @@ pub(crate) struct Pair<'q, DB: Backend> {
     term: Term<'q, DB>,
     /// Compared, it is `IS NULL`.
     pub(crate) is_null: bool,
+    /// Compared, both sides are in this form.
+    pub(crate) function: Option<&'static str>,
 }
 
 enum Term<'q, DB: Backend> {
@@ -181,13 +183,22 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
             self.guards.retain(|guard| guard.index != index);
             let guard = |range| Guarded { index, value: Value::Sql(sql), model: self.model, field, range };
             self.guards.extend(range.map(guard));
-            self.pairs.push(Pair { index, column, term: Term::Sql(sql), is_null: false });
+            self.pairs.push(Pair { index, column, term: Term::Sql(sql), is_null: false, function: None });
         }
     }
 
     /// Whether the statement's text is one of a few that its shape tells apart.
     pub(crate) fn is_countable(&self) -> bool {
         self.pairs.iter().all(|pair| !matches!(pair.term, Term::Sql(_)))
+    }
+
+    /// Compares the columns of the key `K` in their normal forms.
+    pub(crate) fn normalized<K: KeyCols>(mut self) -> Self {
+        for pair in &mut self.pairs {
+            let place = K::INDEXES.iter().position(|index| *index == pair.index);
+            pair.function = place.and_then(|place| K::FUNCTIONS.get(place).copied().flatten());
+        }
+        self
     }
 
     /// Remembers a number that is given beside the expressions: an INSERT computes them here.
@@ -244,7 +255,7 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
 
     fn push<C: Column>(&mut self, index: usize, term: Term<'q, DB>, is_null: bool) {
         index.hash(&mut self.shape);
-        self.pairs.push(Pair { index, column: C::NAME, term, is_null });
+        self.pairs.push(Pair { index, column: C::NAME, term, is_null, function: None });
     }
 
     fn computed<M: SentryModel, C: FieldOf<M>>(

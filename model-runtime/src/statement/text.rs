@@ -131,20 +131,39 @@ impl<'q, DB: Dialect> Statement<'q, DB> {
             return self;
         }
         for (i, pair) in alternatives.into_iter().flatten().enumerate() {
-            self = if i == 0 { self.sql(" WHERE ").name(pair.column).sql(" IN (") } else { self.sql(", ") };
-            self.parts.push(Part::Fragment(pair.fragment(None)));
+            let function = pair.function;
+            self = match i {
+                0 => self.sql(" WHERE ").form(function, |out| out.name(pair.column)).sql(" IN ("),
+                _ => self.sql(", "),
+            };
+            self = self.form(function, |out| out.term(pair, None));
         }
         self.sql(")")
     }
 
     fn all(mut self, pairs: Vec<Pair<'q, DB>>, row: Option<TableName<DB>>) -> Self {
         for (i, pair) in pairs.into_iter().enumerate() {
-            self = self.sql(if i > 0 { " AND " } else { "" }).column(row, pair.column);
-            match pair.is_null {
-                true => self.parts.push(Part::Sql(" IS NULL")),
-                false => self.parts.extend([Part::Sql(" = "), Part::Fragment(pair.fragment(row))]),
-            }
+            let function = pair.function.filter(|_| !pair.is_null);
+            self = self.sql(if i > 0 { " AND " } else { "" });
+            self = self.form(function, |out| out.column(row, pair.column));
+            self = match pair.is_null {
+                true => self.sql(" IS NULL"),
+                false => self.sql(" = ").form(function, |out| out.term(pair, row)),
+            };
         }
+        self
+    }
+
+    /// `function(…)`, or what is inside alone.
+    fn form(self, function: Option<&'static str>, inside: impl FnOnce(Self) -> Self) -> Self {
+        match function {
+            Some(function) => inside(self.sql(function).sql("(")).sql(")"),
+            None => inside(self),
+        }
+    }
+
+    fn term(mut self, pair: Pair<'q, DB>, row: Option<TableName<DB>>) -> Self {
+        self.parts.push(Part::Fragment(pair.fragment(row)));
         self
     }
 

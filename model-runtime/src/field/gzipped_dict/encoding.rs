@@ -11,6 +11,8 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::error::Category;
 
+#[cfg(feature = "legacy-pickle")]
+use super::legacy_pickle;
 use super::{GzippedDict, Raw};
 
 pub(super) const MAX_DECOMPRESSED: usize = 16 << 20;
@@ -70,7 +72,13 @@ pub(super) fn decode_bytes<T: DeserializeOwned + Default>(bytes: &[u8]) -> Resul
     if bytes.is_empty() {
         return Ok(T::default());
     }
-    serde_json::from_slice(&decompress(bytes)?).map_err(|error| {
+    let plain = decompress(bytes)?;
+    #[cfg(feature = "legacy-pickle")]
+    if legacy_pickle::is_pickle(&plain) {
+        let value = legacy_pickle::read(&plain).map_err(Fault::Undecodable)?;
+        return serde_json::from_value(value).map_err(|_| Fault::Undecodable("a pickle of another shape"));
+    }
+    serde_json::from_slice(&plain).map_err(|error| {
         Fault::Undecodable(match error.classify() {
             Category::Eof => "json that ends too early",
             Category::Data => "json of another shape",

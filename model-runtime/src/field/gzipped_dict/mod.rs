@@ -1,5 +1,7 @@
 //! A JSON object kept compressed in one text or binary column.
 mod encoding;
+#[cfg(feature = "legacy-pickle")]
+mod legacy_pickle;
 mod sql;
 #[cfg(all(test, feature = "sqlite"))]
 mod tests;
@@ -28,6 +30,10 @@ pub(crate) use self::encoding::GzippedDictError;
 /// is logged as a warning and reads as an empty dict that [is undecodable](Self::is_undecodable): it is
 /// written back byte for byte until the value is borrowed mutably, so that saving a row never destroys
 /// what this program cannot read. Two such dicts are equal where their stored forms are.
+///
+/// With the feature `legacy-pickle` it also reads what `sentry.db.models` stored: Python pickles of data, protocols 0 to
+/// 5, row by row beside JSON. A pickle that would import or call anything is undecodable. What is written is JSON, so a
+/// column turns over as its rows are modified.
 ///
 /// # Errors
 ///
@@ -62,6 +68,20 @@ pub(crate) use self::encoding::GzippedDictError;
 /// # }
 /// # #[cfg(not(feature = "sqlite"))]
 /// # fn main() {}
+/// ```
+///
+/// # Example: a dict of known shape
+///
+/// ```
+/// use model_runtime::GzippedDict;
+///
+/// #[derive(Default, serde::Serialize, serde::Deserialize)]
+/// #[serde(default)]
+/// struct Settings { retries: u32, hosts: Vec<String> }
+///
+/// let mut settings = GzippedDict::<Settings>::default();
+/// settings.retries = 3;
+/// assert_eq!(settings.value().retries, 3);
 /// ```
 #[derive(FromSqlRow, AsExpression)]
 #[diesel(sql_type = Text, sql_type = Binary)]
