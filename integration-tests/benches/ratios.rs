@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn main() {
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     // The bars are the design's; it has none for updates on SQLite, where the statement is all there is.
-    let benches: [Bench; 14] = [
+    let benches: [Bench; 17] = [
         ("pk hit / GET + decode", Some(1.10), pk_hit),
         ("unique hit / GET + decode", Some(1.35), unique_hit),
         ("100 hits at once / MGET + decode", Some(1.15), many_hits),
@@ -38,6 +38,9 @@ fn main() {
         ("cached update, SQLite / update + DEL", None, cached_update_sqlite),
         ("cached update, PostgreSQL / update + DEL", Some(1.35), cached_update_postgres),
         ("cached update, MariaDB / update + DEL", Some(1.35), cached_update_mysql),
+        ("upsert, SQLite / ON CONFLICT", Some(1.10), upsert_sqlite),
+        ("upsert, PostgreSQL / ON CONFLICT", Some(1.10), upsert_postgres),
+        ("upsert, MariaDB / ON DUPLICATE KEY", Some(1.10), upsert_mysql),
         ("update of 10,000 rows, SQLite / bare statement", Some(1.50), bulk_sqlite),
         ("update of 10,000 rows, PostgreSQL / bare statement", Some(1.50), bulk_postgres),
         ("update of 10,000 rows, MariaDB / bare statement", Some(1.50), bulk_mysql),
@@ -254,6 +257,34 @@ macro_rules! cached_update {
 cached_update!(cached_update_sqlite, sqlite);
 cached_update!(cached_update_postgres, postgres);
 cached_update!(cached_update_mysql, mysql);
+
+/// An upsert that finds its row, as nearly all do, of a model that is not cached.
+macro_rules! upsert {
+    ($name:ident, $database:ident, $target:expr) => {
+        fn $name() -> Ratio {
+            let (place, cache) = (databases::$database(SCHEMA), Cache::memory());
+            let (mut one, mut other) = (place.connect(), place.connect());
+            let mut db = Session::new(&mut one, &cache);
+            let ours = Organization::create().name("A").execute(&mut db).unwrap().id;
+            let by_hand = Organization::create().name("B").execute(&mut db).unwrap().id;
+            ratio(
+                || {
+                    let upsert = Organization::create_or_update().id(ours).defaults(|d| d.name("Water"));
+                    assert_eq!(upsert.execute(&mut db).unwrap(), CreateOrUpdate::Updated(1));
+                },
+                || {
+                    let row = (organizations::id.eq(by_hand), organizations::name.eq("Water"));
+                    let insert = diesel::insert_into(organizations::table).values(row).on_conflict($target);
+                    let rows = insert.do_update().set(organizations::name.eq("Water")).execute(&mut other);
+                    assert!(rows.unwrap() > 0);
+                },
+            )
+        }
+    };
+}
+upsert!(upsert_sqlite, sqlite, organizations::id);
+upsert!(upsert_postgres, postgres, organizations::id);
+upsert!(upsert_mysql, mysql, diesel::dsl::DuplicatedKeys);
 
 /// 100 hits by primary key against one MGET and the decoding of 100 rows.
 fn many_hits() -> Ratio {

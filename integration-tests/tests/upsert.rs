@@ -1,9 +1,27 @@
 //! Promise: an upsert updates what matches, else inserts, and loses no increment.
 use diesel::prelude::*;
 use integration_tests::databases::Place as _;
-use integration_tests::models::{Counter, Project, counters, projects};
+use integration_tests::models::{Counter, Organization, Project, counters, projects};
 use integration_tests::{count, on_every_database, on_every_database_and_store};
 use model_runtime::prelude::*;
+
+/// A project that is not cached.
+#[derive(Debug, Clone, PartialEq, Queryable, Selectable, SentryModel)]
+#[diesel(table_name = projects)]
+struct Plain {
+    #[bounded(auto)]
+    id: i32,
+    organization_id: i32,
+    slug: String,
+    name: String,
+    #[bounded(positive)]
+    events: i32,
+    data: GzippedDict,
+    #[auto_now_add]
+    date_added: chrono::NaiveDateTime,
+    #[auto_now]
+    date_updated: chrono::NaiveDateTime,
+}
 
 on_every_database! {
     fn the_first_call_creates_and_the_others_update(conn) {
@@ -138,7 +156,7 @@ on_every_database! {
         let (p, created) = Project::get_or_create()
             .slug("k").defaults(|d| d.organization_id(1).name("K")).execute(&mut db).unwrap();
         assert!(created);
-        assert_eq!(statements.take().len(), place.returning(2, 5));
+        assert_eq!(statements.take().len(), place.returning(2, 5), "a look and an INSERT");
         let (found, created) = Project::get_or_create()
             .slug("k").defaults(|d| d.organization_id(9).name("X")).execute(&mut db).unwrap();
         assert!(!created);
@@ -146,7 +164,7 @@ on_every_database! {
         assert_eq!(statements.take().len(), 1);
     }
 
-    fn an_upsert_is_begin_update_commit(conn, place) {
+    fn an_upsert_of_a_cached_model_is_begin_update_commit(conn, place) {
         let statements = count::statements(conn);
         let cache = Cache::memory();
         let mut db = Session::new(conn, &cache);
@@ -155,12 +173,81 @@ on_every_database! {
             statements.take()
         };
         let (created, updated) = (upsert(), upsert());
-        assert_eq!(created.len(), place.returning(6, 7), "{created:?}");
+        assert_eq!(created.len(), place.returning(4, 7), "{created:?}");
         assert_eq!(updated.len(), place.returning(3, 5), "{updated:?}");
+    }
+
+    fn an_upsert_of_a_model_that_is_not_cached_is_one_update(conn, place) {
+        let statements = count::statements(conn);
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let mut upsert = |id| {
+            let done = Organization::create_or_update().id(id).defaults(|d| d.name("Water")).execute(&mut db).unwrap();
+            (matches!(done, CreateOrUpdate::Created(_)), statements.take())
+        };
+        let (created, sent) = upsert(7);
+        assert!(created);
+        assert_eq!(sent.len(), place.returning(2, 5), "{sent:?}");
+        let (created, sent) = upsert(7);
+        assert!(!created);
+        assert_eq!(sent.len(), 1, "{sent:?}");
+    }
+
+    fn an_update_of_an_upsert_uses_up_no_number_and_needs_no_other_column(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let first = Project::create().organization_id(1).slug("k").name("K").execute(&mut db).unwrap();
+        for _ in 0..20 {
+            // An INSERT would miss `name` and `organization_id`, which have no default.
+            let done = Project::create_or_update().slug("k").defaults(|d| d.events(F(projects::events) + 1));
+            assert_eq!(done.execute(&mut db).unwrap(), CreateOrUpdate::Updated(1));
+        }
+        let next = Project::create().organization_id(1).slug("l").name("L").execute(&mut db).unwrap();
+        assert_eq!(next.id, first.id + 1);
+    }
+
+    fn bounds_hold_for_models_that_are_not_cached(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let id = Plain::create().organization_id(1).slug("k").name("K").events(i32::MAX).execute(&mut db).unwrap().id;
+        let by = |n| Plain::create_or_update().id(id).defaults(move |d| d.events(F(projects::events) + n));
+        assert!(matches!(by(1).execute(&mut db), Err(Error::OutOfBounds(_))));
+        assert_eq!(by(-1).execute(&mut db).unwrap(), CreateOrUpdate::Updated(1));
+        Plain::create().organization_id(1).slug("l").name("L").execute(&mut db).unwrap();
+        let all = |n| Plain::create_or_update().organization_id(1).defaults(move |d| d.events(F(projects::events) + n));
+        assert!(matches!(all(2).execute(&mut db), Err(Error::OutOfBounds(_))), "one row of two");
+        let events: Vec<i32> = projects::table.order(projects::slug).select(projects::events).load(db.connection()).unwrap();
+        assert_eq!(events, [i32::MAX - 1, 0], "nothing was written");
+        assert_eq!(all(1).execute(&mut db).unwrap(), CreateOrUpdate::Updated(2));
     }
 }
 
 on_every_database_and_store! {
+    fn sixteen_threads_on_one_key_of_a_model_that_is_not_cached(conn, place, store) {
+        let cache = Cache::builder().store(store).build().unwrap();
+        let created: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..16)
+                .map(|_| {
+                    let mut conn = place.connect();
+                    let cache = cache.clone();
+                    scope.spawn(move || {
+                        let mut db = Session::new(&mut conn, &cache);
+                        let upsert = || {
+                            let upsert = Plain::create_or_update().slug("hot");
+                            upsert.defaults(|d| d.organization_id(1).name("H").events(F(projects::events) + 1))
+                        };
+                        let done: Vec<_> = (0..12).map(|_| upsert().execute(&mut db).unwrap()).collect();
+                        done.iter().filter(|done| matches!(done, CreateOrUpdate::Created(_))).count()
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(created, 1);
+        let stored: i32 = projects::table.select(projects::events).first(conn).unwrap();
+        assert_eq!(stored, 16 * 12);
+    }
+
     fn sixteen_threads_on_one_key_lose_no_increment(conn, place, store) {
         const THREADS: i32 = 16;
         const ROUNDS: i32 = 12;

@@ -1,7 +1,7 @@
 //! Update, else insert, else update again; and the lookup that inserts.
 use super::bulk::check_phantoms;
 use super::transaction::finish;
-use super::write::{Verb, insert, overflow};
+use super::write::{Verb, filled, insert_in_savepoint, insert_unless_there, overflow};
 use super::{Executor, Scope, begin, hooks, read};
 use crate::cache::write;
 use crate::error::{Error, Result};
@@ -16,7 +16,10 @@ use crate::tracked::Tracked;
 /// each other out, all but one.
 const RETRIES: u32 = 32;
 
-/// Updates the rows that match `lookup`, or inserts one, in one transaction.
+/// Updates the rows that match `lookup`, or inserts one.
+///
+/// An UPDATE comes first: an INSERT that meets a row uses up a number of its sequence, and must have a value for
+/// every column that has no default.
 pub(crate) async fn create_or_update<M, S>(
     db: &mut S,
     lookup: &M::Patch,
@@ -29,6 +32,9 @@ where
 {
     check_lookup::<M, S>(lookup, "create_or_update")?;
     hooks::before::<M>(&mut defaults, Write::Update)?;
+    if !is_one_unit::<M, S>(db, lookup, &defaults)? {
+        return attempt(db, lookup, &defaults, &on_insert).await;
+    }
     let mut again = if db.scope() == Scope::Autocommit { RETRIES } else { 0 };
     loop {
         begin(db).await?;
@@ -39,6 +45,23 @@ where
             done => return done,
         }
     }
+}
+
+/// Whether the statements must stand or fall together: bounds may refuse some rows of several, and, where each
+/// statement would commit by itself, the keys of updated rows must be known before they are committed.
+fn is_one_unit<M, S>(db: &mut S, lookup: &M::Patch, defaults: &M::Patch) -> Result<bool>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let (mut sets, mut wheres) = (
+        Assignments::<S::Backend>::new::<M>(Purpose::Update),
+        Assignments::<S::Backend>::new::<M>(Purpose::Update),
+    );
+    M::visit(defaults, &mut sets)?;
+    M::visit(lookup, &mut wheres)?;
+    let refuses_some = !sets.guards.is_empty() && !names_one_row::<M>(wheres.mask());
+    Ok(refuses_some || (M::cache().is_some() && db.scope() == Scope::Autocommit))
 }
 
 async fn attempt<M, S>(
@@ -55,22 +78,41 @@ where
     if rows > 0 {
         return Ok(CreateOrUpdate::Updated(rows));
     }
-    let patch = M::merge(lookup.clone(), M::merge(on_insert.clone(), defaults.clone()));
-    match insert_in_savepoint::<M, S>(db, patch).await {
-        Ok(row) => Ok(CreateOrUpdate::Created(row)),
-        Err(error) if error.is_unique_violation() => {
-            // Another writer inserted it in between, so that now there is a row to update.
-            match update_matching::<M, S>(db, lookup, defaults, Presence::Certain).await? {
-                0 => Err(Error::Query(format!(
-                    "{}: create_or_update({}) neither updated nor created a row: another unique key stands in the way: {error}",
-                    M::NAME,
-                    names::<M, S>(lookup),
-                ))),
-                rows => Ok(CreateOrUpdate::Updated(rows)),
-            }
-        }
-        Err(error) => Err(error),
+    let mut patch = M::merge(lookup.clone(), M::merge(on_insert.clone(), defaults.clone()));
+    hooks::before::<M>(&mut patch, Write::Insert)?;
+    let patch = filled::<M, S>(db, patch);
+    if let Some(row) = insert_unless_there::<M, S>(db, &patch).await? {
+        return Ok(CreateOrUpdate::Created(row));
     }
+    // Another writer inserted it in between, so that now there is a row to update.
+    match update_matching::<M, S>(db, lookup, defaults, Presence::Certain).await? {
+        0 => {
+            insert_at_last::<M, S>(db, lookup, &patch, "create_or_update").await.map(CreateOrUpdate::Created)
+        }
+        rows => Ok(CreateOrUpdate::Updated(rows)),
+    }
+}
+
+/// Another unique key than the lookup's stands in the way; which one, the database says where it is not told to
+/// pass over it.
+async fn insert_at_last<M, S>(
+    db: &mut S,
+    lookup: &M::Patch,
+    patch: &M::Patch,
+    call: &str,
+) -> Result<Tracked<M>>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    insert_in_savepoint::<M, S>(db, patch).await.map_err(|error| match error.is_unique_violation() {
+        true => Error::Query(format!(
+            "{}: {call}({}) neither found nor created a row: another unique key stands in the way: {error}",
+            M::NAME,
+            names::<M, S>(lookup),
+        )),
+        false => error,
+    })
 }
 
 /// Returns the row that matches `lookup` and whether it was inserted.
@@ -87,19 +129,19 @@ where
     if let Some(row) = find(db, lookup).await? {
         return Ok((Tracked::stored(row), false));
     }
-    let error = match insert_in_savepoint::<M, S>(db, M::merge(lookup.clone(), defaults)).await {
-        Ok(row) => return Ok((row, true)),
-        Err(error) if error.is_unique_violation() => error,
-        Err(error) => return Err(error),
-    };
-    let row = find::<M, S>(db, lookup).await?.ok_or_else(|| {
-        Error::Query(format!(
-            "{}: get_or_create({}) neither found nor created a row: another unique key stands in the way: {error}",
-            M::NAME,
-            names::<M, S>(lookup),
-        ))
-    })?;
-    Ok((Tracked::stored(row), false))
+    let mut patch = M::merge(lookup.clone(), defaults);
+    hooks::before::<M>(&mut patch, Write::Insert)?;
+    let patch = filled::<M, S>(db, patch);
+    if let Some(row) = insert_unless_there::<M, S>(db, &patch).await? {
+        return Ok((row, true));
+    }
+    match find::<M, S>(db, lookup).await? {
+        Some(row) => Ok((Tracked::stored(row), false)),
+        None => {
+            let row = insert_at_last::<M, S>(db, lookup, &patch, "get_or_create").await?;
+            Ok((row, true))
+        }
+    }
 }
 
 async fn find<M, S>(db: &mut S, lookup: &M::Patch) -> Result<Option<M>>
@@ -113,21 +155,6 @@ where
         return Err(Error::Query(format!("{}: {count} rows match ({names}); one at most may", M::NAME)));
     }
     Ok(rows.pop())
-}
-
-// The savepoint keeps the surrounding transaction usable after a unique violation on PostgreSQL. Outside a
-// transaction the statement is its own.
-async fn insert_in_savepoint<M, S>(db: &mut S, patch: M::Patch) -> Result<Tracked<M>>
-where
-    M: ModelSql<S::Backend>,
-    S: Executor,
-{
-    if db.scope() == Scope::Autocommit {
-        return insert(db, patch).await;
-    }
-    begin(db).await?;
-    let done = insert(db, patch).await;
-    finish(db, done).await
 }
 
 /// Whether a row is there.
@@ -166,6 +193,16 @@ where
         .matching(wheres.pairs, old)
         .guards(&guards, old)
         .stays_prepared(M::state().shapes.admit(shape));
+    // Nobody asks for the keys of rows that are not cached.
+    let counted = M::cache().is_none() && (guards.is_empty() || one_row);
+    // Inside a transaction an UPDATE of no row would keep a lock that stands in the way of inserts.
+    if counted && (S::Backend::RETURNING || db.scope() == Scope::Autocommit) {
+        let hit = db.count(statement).await.map_err(|error| overflow(error, &guards))?;
+        if hit == 0 {
+            refuse_partly::<M, S>(db, lookup, &guards, &[]).await?;
+        }
+        return Ok(hit);
+    }
     let rows = match S::Backend::RETURNING {
         true => update_and_check(db, statement, lookup, &guards, one_row).await?,
         // Nothing is locked before there is a row: the lock of a gap stands in the way of every insert beside it.

@@ -1,6 +1,6 @@
 //! Writes of one row: insert, update, delete.
-use super::transaction::Unit;
-use super::{Executor, hooks, reread};
+use super::transaction::{Unit, begin, finish};
+use super::{Executor, Scope, hooks, reread};
 use crate::cache::write;
 use crate::error::{Error, Outcome, Result};
 use crate::hooks::Write;
@@ -19,10 +19,50 @@ where
     hooks::before::<M>(&mut patch, Write::Insert)?;
     let patch = filled::<M, S>(db, patch);
     let row = insert_filled::<M, S>(db, &patch).await?;
+    Ok(inserted(db, row))
+}
+
+/// Takes note of a row that was just inserted.
+fn inserted<M: SentryModel, S: Executor>(db: &mut S, row: M) -> Tracked<M> {
     hooks::saved(db, &row, Write::Insert, u64::MAX);
     let mut stored = Tracked::stored(row);
     stored.inserted(db.transaction().node());
-    Ok(stored)
+    stored
+}
+
+/// Inserts a row unless a unique key stands in the way; `None` where one does.
+pub(super) async fn insert_unless_there<M, S>(db: &mut S, patch: &M::Patch) -> Result<Option<Tracked<M>>>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let Some(unless_there) = S::Backend::UNLESS_THERE else {
+        return match insert_in_savepoint::<M, S>(db, patch).await {
+            Err(error) if error.is_unique_violation() => Ok(None),
+            inserted => inserted.map(Some),
+        };
+    };
+    let mut values = Assignments::new::<M>(Purpose::Insert);
+    M::visit(patch, &mut values)?;
+    let kept = M::state().shapes.admit(values.shape() ^ Verb::InsertUnlessThere as u64);
+    let statement =
+        Statement::new().stays_prepared(kept).sql("INSERT INTO ").table::<M>().values(vec![values.pairs]);
+    let rows = db.rows(statement.sql(unless_there).returning::<M>()).await?;
+    Ok(rows.into_iter().next().map(|row| inserted(db, row)))
+}
+
+/// Inserts a row, whose failure leaves a surrounding transaction usable. Outside one the statement is its own.
+pub(super) async fn insert_in_savepoint<M, S>(db: &mut S, patch: &M::Patch) -> Result<Tracked<M>>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let inside = db.scope() != Scope::Autocommit;
+    if inside {
+        begin(db).await?;
+    }
+    let done = insert_filled::<M, S>(db, patch).await.map(|row| inserted(db, row));
+    if inside { finish(db, done).await } else { done }
 }
 
 /// With timestamps and defaults where nothing was given.
@@ -57,6 +97,7 @@ pub(super) enum Verb {
     Insert = 1,
     Update = 2,
     Upsert = 3,
+    InsertUnlessThere = 4,
 }
 
 /// What the caller of an update needs of the stored row.

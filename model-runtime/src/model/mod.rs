@@ -173,9 +173,11 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     ///
     /// Updates the rows that match the lookup; inserts one where there is none.
     ///
-    /// SQL: `UPDATE … RETURNING`, and if no row matched `INSERT … RETURNING` in a savepoint, in one
-    /// transaction. Where bounds guard its expressions and the lookup holds no unique key, one `SELECT` more.
-    /// Cache: one intent and one release per updated row, two round trips in all.
+    /// SQL of a model that is not cached: one `UPDATE`; if no row matched,
+    /// `INSERT … ON CONFLICT DO NOTHING RETURNING`; if another writer was faster, the `UPDATE` again. Of a cached one
+    /// the same with `RETURNING`, in one transaction. Where bounds guard its expressions and the lookup holds no
+    /// unique key, one `SELECT` more. (MySQL looks and locks before it updates cached rows, and inserts in a
+    /// savepoint.) Cache: one intent and one release per updated row, two round trips in all.
     ///
     /// # Example: count, whoever comes first
     /// ```
@@ -201,7 +203,8 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     /// Starts a lookup that inserts the row where there is none; `execute` returns the row and whether it
     /// was created.
     ///
-    /// SQL: `SELECT`, and if no row matched `INSERT … RETURNING` in a savepoint. Cache: nothing.
+    /// SQL: `SELECT`, and if no row matched `INSERT … ON CONFLICT DO NOTHING RETURNING` (on MySQL `INSERT` in a
+    /// savepoint); if another writer was faster, the `SELECT` again. Cache: nothing.
     ///
     /// # Example: the second call finds what the first created
     /// ```

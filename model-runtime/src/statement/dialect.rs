@@ -23,6 +23,9 @@ pub trait Dialect: Backend + 'static {
     /// Whether a failed statement ends the transaction up to the innermost savepoint, and COMMIT then rolls back
     /// without saying so.
     const FAILURE_ENDS_TRANSACTION: bool = false;
+    /// Makes an INSERT leave the table as it is where a unique key stands in the way, and nothing else; without it the
+    /// statement runs in a savepoint and fails.
+    const UNLESS_THERE: Option<&'static str> = Some(" ON CONFLICT DO NOTHING");
     /// Inserts a row of defaults.
     const DEFAULT_VALUES: &'static str = " DEFAULT VALUES";
     /// The key that the last INSERT of this connection was assigned; asked for without [`RETURNING`](Self::RETURNING).
@@ -77,6 +80,8 @@ impl Dialect for diesel::mysql::Mysql {
     const RETURNING: bool = false;
     const OLD_ROW_IN_SET: bool = false;
     const DEADLOCK_ENDS_TRANSACTION: bool = true;
+    // `INSERT IGNORE` would also store what the row may not have.
+    const UNLESS_THERE: Option<&'static str> = None;
     const DEFAULT_VALUES: &'static str = " () VALUES ()";
     // `/` of integers is a DECIMAL.
     const INTEGER_DIVISION: &'static str = " DIV ";
