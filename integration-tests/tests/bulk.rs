@@ -178,15 +178,15 @@ on_every_database! {
         let cache = Cache::memory();
         let mut db = Session::new(conn, &cache);
         db.transaction(|db| {
-            for n in 0..1100 {
+            for n in 0..2100 {
                 Project::create().organization_id(1).slug(format!("p{n}")).name(format!("p{n}")).execute(db)?;
             }
             Ok::<_, Error>(())
         })
         .unwrap();
         let before = cache.stats().round_trips;
-        assert_eq!(Project::update_where(projects::organization_id.eq(1)).events(1).execute(&mut db).unwrap(), 1100);
-        assert_eq!(cache.stats().round_trips - before, 3 + 3, "512 rows each");
+        assert_eq!(Project::update_where(projects::organization_id.eq(1)).events(1).execute(&mut db).unwrap(), 2100);
+        assert_eq!(cache.stats().round_trips - before, 2 + 2, "2048 rows each");
     }
 
     fn many_rows_are_created_in_their_order(conn, place) {

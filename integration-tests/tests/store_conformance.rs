@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 const LONG: u64 = 60_000;
 const A: Token = [1; 16];
 const B: Token = [2; 16];
+const C: Token = [3; 16];
 
 fn ask(store: &dyn Store, command: Command) -> Reply {
     let mut answer = store.call(&[command]).unwrap();
@@ -75,6 +76,7 @@ fn suite(store: &dyn Store) {
     pointers_yield_to_leases_and_intents(store);
     a_pointer_is_followed_in_one_step(store);
     a_batch_is_answered_in_order(store);
+    many_keys_are_answered_one_by_one(store);
     any_bytes_are_kept(store);
 }
 
@@ -169,6 +171,34 @@ fn a_batch_is_answered_in_order(store: &dyn Store) {
         &replies[..],
         [Reply::Done(true), Reply::Entry(Some(_)), Reply::Done(false), Reply::Done(true)]
     ));
+}
+
+fn many_keys_are_answered_one_by_one(store: &dyn Store) {
+    let keys: Vec<_> = (0..700).map(|n| format!("j{n}")).collect();
+    let batch = |command: fn(&str) -> Command| -> Vec<Reply> {
+        let batch: Vec<_> = keys.iter().map(|key| command(key)).collect();
+        store.call(&batch).unwrap().replies
+    };
+    assert!(done(store, place("j300", B)));
+    assert_eq!(batch(|key| place(key, A)), vec![Reply::Done(true); 700]);
+    assert!(!done(store, release("j0", A)), "found");
+    assert_eq!(lease(store, "j600", C), get(store, "j600"), "refused");
+    let entries = batch(|key| Command::Get { key: key.into() });
+    for (n, entry) in entries.iter().enumerate() {
+        let Reply::Entry(entry) = entry else { panic!("{entry:?}") };
+        let length = match n {
+            0 => None,
+            300 => Some(2 + 2 * 29),
+            _ => Some(2 + 29),
+        };
+        assert_eq!(entry.as_ref().map(Vec::len), length, "{n}");
+    }
+    let lost = batch(|key| release(key, A));
+    assert!(
+        lost.iter().enumerate().all(|(n, reply)| *reply == Reply::Done(n == 0)),
+        "the first one alone was lost"
+    );
+    assert!(!done(store, release("j300", B)), "the other owner's intent stayed");
 }
 
 fn any_bytes_are_kept(store: &dyn Store) {
@@ -340,6 +370,39 @@ fn without_deadlines(reply: Reply) -> Reply {
         Reply::Pair { pointer, row } => Reply::Pair { pointer: blank(pointer), row: blank(row) },
         done @ Reply::Done(_) => done,
     }
+}
+
+/// The same commands with those of one kind in a row, and few tokens: a store may carry them out together.
+fn in_runs(mut steps: Vec<Command>) -> Vec<Command> {
+    for step in &mut steps {
+        if let Command::Place { token, .. } | Command::Release { token, .. } = step {
+            *token = [token[0] % 2; 16];
+        }
+    }
+    steps.sort_by_key(|step| match step {
+        Command::Place { token, .. } => (0, token[0]),
+        Command::Get { .. } => (1, 0),
+        Command::Release { token, .. } => (2, token[0]),
+        _ => (3, 0),
+    });
+    steps
+}
+
+#[test]
+fn redis_and_the_in_process_store_agree_on_whole_batches() {
+    let (one, other) = (stores::memory(), stores::redis());
+    let mut runner = TestRunner::new(Config { cases: 300, failure_persistence: None, ..Config::default() });
+    let result = runner.run(&steps(), |steps| {
+        let mut batch: Vec<_> = ["x", "y"].map(|key| swap(key, b"W", b"V")).into();
+        batch.extend(["x", "y"].map(|key| release(key, A)));
+        batch.extend(in_runs(steps));
+        let run = |store: &dyn Store| -> Vec<Reply> {
+            store.call(&batch).unwrap().replies.into_iter().map(without_deadlines).collect()
+        };
+        prop_assert_eq!(run(&*one), run(&*other), "{:?}", batch);
+        Ok(())
+    });
+    result.unwrap();
 }
 
 /// Whether both stores give the same replies, step by step, and hold the same in the end.

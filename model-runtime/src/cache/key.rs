@@ -129,12 +129,16 @@ pub fn make_key(prefix: &str, model: &str, fields: &[(&str, String)]) -> String 
         [(name, value)] => format!("{name}={value}"),
         _ => composite(fields),
     };
-    let mut key = format!("{prefix}:{model}:");
+    let mut key = String::with_capacity(prefix.len() + model.len() + 2 + 32);
+    key.extend([prefix, ":", model, ":"]);
+    // Each lookup makes a key, and `{byte:02x}` takes as long as the digest.
     for byte in Md5::digest(text.as_bytes()) {
-        let _ = write!(key, "{byte:02x}");
+        key.extend([byte >> 4, byte & 15].map(|digit| char::from(HEX[usize::from(digit)])));
     }
     key
 }
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 fn composite(fields: &[(&str, String)]) -> String {
     let mut sorted: Vec<_> = fields.iter().collect();

@@ -9,7 +9,7 @@ use crate::field::KeyCols;
 use crate::model::{ModelSql, SentryModel};
 
 /// How many keys go in one round trip: a bulk write must not outlast the store's time-out.
-const BATCH: usize = 512;
+const BATCH: usize = 2048;
 
 /// The intents of one commit.
 #[derive(Debug)]

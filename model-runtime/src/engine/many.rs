@@ -33,11 +33,19 @@ where
     for chunk in wanted.chunks(CHUNK) {
         rows.extend(get_chunk::<M, K, S>(db, chunk, kind).await?);
     }
+    // A row that is asked for again is copied, and goes with the last who asks.
+    let mut asking = vec![0_usize; rows.len()];
+    places.iter().flatten().for_each(|place| asking[*place] += 1);
     let mut found = Vec::with_capacity(keys.len());
     for (key, place) in keys.iter().zip(places) {
-        found.push(match place {
-            Some(place) => rows[place].as_ref().map(M::snapshot),
-            None => from_database::<M, K, S>(db, key).await?,
+        let Some(place) = place else {
+            found.push(from_database::<M, K, S>(db, key).await?);
+            continue;
+        };
+        asking[place] -= 1;
+        found.push(match asking[place] {
+            0 => rows[place].take(),
+            _ => rows[place].as_ref().map(M::snapshot),
         });
     }
     Ok(found)

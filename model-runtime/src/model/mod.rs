@@ -267,7 +267,7 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     ///
     /// SQL: one statement where the model is not cached and nothing is guarded; else `BEGIN`, `UPDATE … RETURNING`
     /// of the keys (without RETURNING, `SELECT … FOR UPDATE` before it), one `SELECT` per guard, `COMMIT`. Cache:
-    /// one round trip before and one after the commit for each 512 rows.
+    /// one round trip before and one after the commit for each 2048 rows.
     ///
     /// # Example: reset the counters of one organization
     /// ```

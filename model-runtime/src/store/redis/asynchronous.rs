@@ -1,5 +1,6 @@
 //! The async face: one connection shared by all tasks.
-use super::{server, wire};
+use super::server;
+use super::wire::{self, Calls};
 use crate::cache::entry::Epoch;
 use crate::cache::protocol::Command;
 use crate::store::{Answer, StoreError};
@@ -71,13 +72,13 @@ impl Line {
 
 impl Link {
     async fn ask(&mut self, batch: &[Command]) -> RedisResult<Result<Answer, wire::Unusable>> {
-        let pipeline = wire::pipeline(batch);
-        let mut replies = wire::replies(batch, self.send(&pipeline).await?);
+        let calls = Calls::of(batch);
+        let mut replies = calls.replies(batch, self.send(&calls.pipeline).await?);
         if matches!(replies, Err(wire::Unusable::NoScript)) {
             let mut scripts = Pipeline::new();
             wire::load_scripts(&mut scripts);
             self.send(&scripts).await?;
-            replies = wire::replies(batch, self.send(&pipeline).await?);
+            replies = calls.replies(batch, self.send(&calls.pipeline).await?);
         }
         Ok(replies.map(|replies| Answer { epoch: self.epoch, replies }))
     }

@@ -1,15 +1,17 @@
--- protocol::place: KEYS[1]; token, lifetime
+-- protocol::place, of each key; token, lifetime
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local deadline = now + tonumber(ARGV[2])
-local entry = redis.call('GET', KEYS[1]) or ''
-local flag, expires, owners = '0', deadline, {}
-if string.sub(entry, 1, 1) == 'W' then
+local own = ARGV[1] .. string.format('%013.0f', deadline)
+
+-- Adds the own intent to those that stand there.
+local function merge(key, entry, lifetime)
+  local flag, expires, owners = '0', deadline, {}
   if #entry > 1 then
     flag = string.sub(entry, 2, 2)
   end
   if flag == '2' then
-    expires = math.max(expires, now + redis.call('PTTL', KEYS[1]))
+    expires = math.max(expires, now + lifetime)
   else
     for at = 3, #entry - 28, 29 do
       local digits = string.sub(entry, at + 16, at + 28)
@@ -21,11 +23,22 @@ if string.sub(entry, 1, 1) == 'W' then
       end
     end
   end
+  if flag == '2' or #owners >= 16 then
+    entry = 'W2'
+  else
+    entry = 'W' .. flag .. table.concat(owners) .. own
+  end
+  redis.call('SET', key, entry, 'PX', string.format('%.0f', expires - now))
 end
-if flag == '2' or #owners >= 16 then
-  entry = 'W2'
-else
-  entry = 'W' .. flag .. table.concat(owners) .. ARGV[1] .. string.format('%013.0f', deadline)
+
+local alone, done = 'W0' .. own, {}
+for i, key in ipairs(KEYS) do
+  -- Most keys hold no intent; a row may be long and is not read.
+  if redis.call('GETRANGE', key, 0, 0) == 'W' then
+    merge(key, redis.call('GET', key), redis.call('PTTL', key))
+  else
+    redis.call('SET', key, alone, 'PX', ARGV[2])
+  end
+  done[i] = 1
 end
-redis.call('SET', KEYS[1], entry, 'PX', string.format('%.0f', expires - now))
-return 1
+return done

@@ -1,5 +1,6 @@
 //! The blocking face: a small pool of connections.
-use super::{server, wire};
+use super::server;
+use super::wire::{self, Calls};
 use crate::cache::entry::Epoch;
 use crate::cache::protocol::Command;
 use crate::store::{Answer, StoreError};
@@ -52,13 +53,13 @@ impl Pool {
 
     // Whatever goes wrong on the way drops the connection: a late reply must not answer the next batch.
     fn answer(&self, mut link: Link, batch: &[Command]) -> Result<Answer, Broken> {
-        let pipeline = wire::pipeline(batch);
-        let mut replies = wire::replies(batch, link.send(&pipeline, batch.len())?);
+        let calls = Calls::of(batch);
+        let mut replies = calls.replies(batch, link.send(&calls.pipeline, calls.len())?);
         if matches!(replies, Err(wire::Unusable::NoScript)) {
             let mut scripts = Pipeline::new();
             wire::load_scripts(&mut scripts);
             link.send(&scripts, scripts.len())?;
-            replies = wire::replies(batch, link.send(&pipeline, batch.len())?);
+            replies = calls.replies(batch, link.send(&calls.pipeline, calls.len())?);
         }
         let epoch = link.epoch;
         self.keep(link);

@@ -5,59 +5,122 @@ use crate::cache::protocol::{Command, Reply};
 use crate::store::StoreError;
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 
-/// The batch as one pipeline: one write, one reply per command.
-pub(super) fn pipeline(batch: &[Command]) -> Pipeline {
-    let mut out = Pipeline::with_capacity(batch.len());
-    for command in batch {
-        out.add_command(packed(command));
-    }
-    out
+/// How many keys one call touches at most: Redis does nothing else meanwhile.
+const CHUNK: usize = 256;
+
+/// A batch as calls to the server, of which some carry out several commands.
+pub(super) struct Calls {
+    /// One write, one reply per call.
+    pub(super) pipeline: Pipeline,
+    /// How many commands each call carries out.
+    spans: Vec<usize>,
 }
 
-fn packed(command: &Command) -> Cmd {
+impl Calls {
+    /// Commands of one kind in a row, which differ in their keys alone, are one call.
+    pub(super) fn of(batch: &[Command]) -> Self {
+        let mut out = Self { pipeline: Pipeline::with_capacity(batch.len()), spans: Vec::new() };
+        for alike in batch.chunk_by(is_alike).flat_map(|alike| alike.chunks(CHUNK)) {
+            if let Some(call) = packed(alike) {
+                out.pipeline.add_command(call);
+                out.spans.push(alike.len());
+            }
+        }
+        out
+    }
+
+    /// How many replies there are.
+    pub(super) fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// The values as replies to the batch.
+    pub(super) fn replies(&self, batch: &[Command], values: Vec<Value>) -> Result<Vec<Reply>, Unusable> {
+        let (mut rest, mut replies) = (batch, Vec::with_capacity(batch.len()));
+        for (span, value) in self.spans.iter().zip(values) {
+            let (commands, others) = rest.split_at(*span);
+            read(commands, value, &mut replies)?;
+            rest = others;
+        }
+        Ok(replies)
+    }
+}
+
+/// Whether one call can carry out both.
+fn is_alike(left: &Command, right: &Command) -> bool {
+    match (left, right) {
+        (Command::Get { .. }, Command::Get { .. }) => true,
+        (
+            Command::Place { token, lifetime_ms, .. },
+            Command::Place { token: other, lifetime_ms: other_ms, .. },
+        ) => token == other && lifetime_ms == other_ms,
+        (Command::Release { token, .. }, Command::Release { token: other, .. }) => token == other,
+        _ => false,
+    }
+}
+
+/// The key of a command that can share a call.
+fn shared_key(command: &Command) -> Option<&str> {
     match command {
-        Command::Get { key } => {
+        Command::Get { key } | Command::Place { key, .. } | Command::Release { key, .. } => Some(key),
+        _ => None,
+    }
+}
+
+/// One call for commands that are alike; `None` without any.
+fn packed(alike: &[Command]) -> Option<Cmd> {
+    let call = match alike.first()? {
+        Command::Get { key } if alike.len() == 1 => {
             let mut out = redis::cmd("GET");
             out.arg(key);
             out
         }
-        Command::Deref { pointer } => script(&scripts::DEREF, pointer),
+        Command::Get { .. } => {
+            let mut out = redis::cmd("MGET");
+            for key in alike.iter().filter_map(shared_key) {
+                out.arg(key);
+            }
+            out
+        }
+        Command::Deref { pointer } => script(&scripts::DEREF, [pointer.as_str()]),
         Command::Lease { key, token, ttl_ms } => {
             let mut out = redis::cmd("SET");
             out.arg(key).arg(entry::lease(*token)).arg("NX").arg("GET").arg("PX").arg(*ttl_ms);
             out
         }
         Command::Swap { key, expect, new, ttl_ms } => {
-            let mut out = script(&scripts::SWAP, key);
+            let mut out = script(&scripts::SWAP, [key.as_str()]);
             out.arg(expect.as_slice()).arg(new.as_slice()).arg(*ttl_ms);
             out
         }
         Command::Point { pointer, target, ttl_ms } => {
-            let mut out = script(&scripts::POINT, pointer);
+            let mut out = script(&scripts::POINT, [pointer.as_str()]);
             out.arg(target).arg(*ttl_ms);
             out
         }
         Command::Unpoint { pointer, target } => {
-            let mut out = script(&scripts::UNPOINT, pointer);
+            let mut out = script(&scripts::UNPOINT, [pointer.as_str()]);
             out.arg(target);
             out
         }
-        Command::Place { key, token, lifetime_ms } => {
-            let mut out = script(&scripts::PLACE, key);
+        Command::Place { token, lifetime_ms, .. } => {
+            let mut out = script(&scripts::PLACE, alike.iter().filter_map(shared_key));
             out.arg(token.as_slice()).arg(*lifetime_ms);
             out
         }
-        Command::Release { key, token } => {
-            let mut out = script(&scripts::RELEASE, key);
+        Command::Release { token, .. } => {
+            let mut out = script(&scripts::RELEASE, alike.iter().filter_map(shared_key));
             out.arg(token.as_slice());
             out
         }
-    }
+    };
+    Some(call)
 }
 
-fn script(step: &Step, key: &str) -> Cmd {
+fn script<'k, K: IntoIterator<Item = &'k str>>(step: &Step, keys: K) -> Cmd {
+    let keys: Vec<&str> = keys.into_iter().collect();
     let mut out = redis::cmd("EVALSHA");
-    out.arg(&step.hash).arg(1).arg(key);
+    out.arg(&step.hash).arg(keys.len()).arg(keys);
     out
 }
 
@@ -77,27 +140,36 @@ pub(super) enum Unusable {
     Failed(StoreError),
 }
 
-/// The values as replies to the batch.
-pub(super) fn replies(batch: &[Command], values: Vec<Value>) -> Result<Vec<Reply>, Unusable> {
-    let replies = batch.iter().zip(values).map(|(command, value)| reply(command, value));
-    replies.collect()
-}
-
-fn reply(command: &Command, value: Value) -> Result<Reply, Unusable> {
+/// Appends the replies to the commands of one call.
+fn read(commands: &[Command], value: Value, replies: &mut Vec<Reply>) -> Result<(), Unusable> {
     if let Value::ServerError(error) = value {
         return Err(refused(&RedisError::from(error)));
     }
-    let reply = match command {
-        Command::Get { .. } | Command::Lease { .. } => entry(value).map(Reply::Entry),
-        Command::Deref { .. } => pair(value),
-        _ => match value {
-            Value::Int(done) => Some(Reply::Done(done == 1)),
-            _ => None,
-        },
-    };
-    reply.ok_or_else(|| {
-        Unusable::Failed(StoreError("Redis: a reply of another kind than the command's".into()))
-    })
+    let before = replies.len();
+    match (commands, value) {
+        ([Command::Get { .. } | Command::Lease { .. }], value) => {
+            replies.extend(entry(value).map(Reply::Entry))
+        }
+        ([Command::Deref { .. }], value) => replies.extend(pair(value)),
+        ([Command::Get { .. }, ..], Value::Array(values)) => {
+            replies.extend(values.into_iter().map_while(|value| entry(value).map(Reply::Entry)));
+        }
+        (_, Value::Array(values)) => replies.extend(values.into_iter().map_while(done)),
+        (_, value) => replies.extend(done(value)),
+    }
+    match replies.len() - before == commands.len() {
+        true => Ok(()),
+        false => {
+            Err(Unusable::Failed(StoreError("Redis: a reply of another kind than the command's".into())))
+        }
+    }
+}
+
+fn done(value: Value) -> Option<Reply> {
+    match value {
+        Value::Int(done) => Some(Reply::Done(done == 1)),
+        _ => None,
+    }
 }
 
 fn refused(error: &RedisError) -> Unusable {
