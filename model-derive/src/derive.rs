@@ -77,6 +77,35 @@ mod tests {
         assert!(!output.contains("unreachable"));
     }
 
+    /// The code between the last pair of fences of `docs/guide/expansion.md`, which shows this expansion.
+    #[test]
+    fn the_documented_expansion_is_the_real_one() {
+        const DOCUMENT: &str = include_str!("../../docs/guide/expansion.md");
+        const FENCE: &str = "```rust,ignore\n";
+        let output = derive(&parse_quote! {
+            #[derive(SentryModel)]
+            #[diesel(table_name = hosts)]
+            #[cache_fields(name)]
+            struct Host {
+                #[bounded(auto)]
+                id: i32,
+                name: String,
+                #[bounded(positive)]
+                #[default(1)]
+                weight: i32,
+            }
+        });
+        let code = prettyplease::unparse(&syn::parse2(output).unwrap());
+        let (before, _) = DOCUMENT.rsplit_once(FENCE).unwrap();
+        let document = format!("{before}{FENCE}{code}```\n");
+        if std::env::var_os("UPDATE_EXPANSION").is_some() {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/guide/expansion.md");
+            std::fs::write(path, document).unwrap();
+        } else {
+            assert!(document == DOCUMENT, "run this test with UPDATE_EXPANSION=1, and read what changed");
+        }
+    }
+
     // Diesel's tables have 32 columns unless its features say otherwise, so no ui test can show this one.
     #[test]
     fn a_mask_has_room_for_64_fields() {

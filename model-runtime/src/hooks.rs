@@ -196,13 +196,11 @@ pub struct HookSpec<M: SentryModel> {
     pub(crate) after_delete: fn(&M) -> Result<(), HookError>,
 }
 
-impl<M: Hooks> HookSpec<M> {
-    /// Those of the trait.
-    #[must_use]
-    #[allow(clippy::new_without_default, reason = "generated code is its only caller")]
-    pub const fn new() -> Self {
-        Self { before_write: M::before_write, after_commit: M::after_commit, after_delete: M::after_delete }
-    }
+/// The hooks of the trait.
+// A function, because rustc has its own words for a method whose bounds do not hold.
+#[must_use]
+pub const fn hooks_of<M: Hooks>() -> HookSpec<M> {
+    HookSpec { before_write: M::before_write, after_commit: M::after_commit, after_delete: M::after_delete }
 }
 
 impl<M: SentryModel> fmt::Debug for HookSpec<M> {

@@ -37,7 +37,7 @@ pub use changes::Changes;
 pub use clock::Clock;
 pub use engine::{Executor, Scope};
 pub use error::{Error, OutOfBounds, Result};
-pub use expression::{Arithmetic, Expr, F, Integral, Literal, Operand, Takes, Widen};
+pub use expression::{Arithmetic, Expr, F, Fits, Integral, Literal, Operand, Widen};
 pub use field::{
     AsExpression, AsValue, Assign, BoundedInput, BoundedInteger, CacheKey, Col, FieldOf, GzippedDict, Input,
     KeyCols, KeyFor, KeyPart, KeyTexts, LookupKind, Normal, NormalText, Normalize, OutOfRange, PartValue,

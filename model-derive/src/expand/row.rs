@@ -110,7 +110,7 @@ fn number(model: &Model) -> TokenStream {
 }
 
 // fn hooks() -> Option<&'static __rt::HookSpec<Self>> {
-//     static __HOOKS: __rt::HookSpec<Project> = __rt::HookSpec::new();
+//     static __HOOKS: __rt::HookSpec<Project> = __rt::hooks_of::<Project>();
 //     Some(&__HOOKS)
 // }
 //
@@ -118,7 +118,7 @@ fn number(model: &Model) -> TokenStream {
 fn hooks(model: &Model) -> TokenStream {
     let Some(span) = model.hooks else { return TokenStream::new() };
     let ident = shown_at(here(span), model.ident.to_token_stream());
-    let spec = quote_spanned!(here(span)=> __rt::HookSpec::<#ident>::new());
+    let spec = quote_spanned!(here(span)=> __rt::hooks_of::<#ident>());
     quote! {
         fn hooks() -> ::core::option::Option<&'static __rt::HookSpec<Self>> {
             static __HOOKS: __rt::HookSpec<#ident> = #spec;

@@ -13,7 +13,7 @@ pub use crate::field::{
     Assign, BoundedInput, BoundedInteger, CacheKey, Col, FieldOf, Input, KeyCols, KeyTexts, LookupKind,
     Normal, NormalText, Normalize, Number, Storable, Timestamp, ToField,
 };
-pub use crate::hooks::HookSpec;
+pub use crate::hooks::{HookSpec, hooks_of};
 pub use crate::model::{ModelSql, ModelState, SentryModel};
 pub use crate::operation::{Defaults, HasDefaults, HasOnInsert, HasPatch, HasSql, Operation, SetSql, SqlFor};
 pub use crate::repr::Repr;

@@ -6,7 +6,7 @@ mod operand;
 mod resolve;
 
 pub(crate) use node::{Computed, Guard, Node};
-pub use operand::{Arithmetic, Integral, Literal, Operand, Takes, Widen};
+pub use operand::{Arithmetic, Fits, Integral, Literal, Operand, Widen};
 pub(crate) use resolve::evaluate;
 
 use crate::error::{Error, Result};
@@ -32,8 +32,11 @@ impl<Tab, ST> Expr<Tab, ST> {
     }
 
     /// As a value of the column type `Column`.
-    pub(crate) fn taken<Column: Takes<ST>>(self) -> Expr<Tab, Column> {
-        match Column::CONVERTS {
+    pub(crate) fn stored<Column>(self) -> Expr<Tab, Column>
+    where
+        ST: Fits<Column>,
+    {
+        match ST::CONVERTS {
             true => Expr::new(Node::Converted(Box::new(self.0))),
             false => Expr::new(self.0),
         }

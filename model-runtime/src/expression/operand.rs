@@ -65,28 +65,27 @@ pub trait Widen<Other> {
     type Wider;
 }
 
-/// A column of this SQL type takes an expression of SQL type `ST`: its own type, or a number that the database
-/// converts. What does not fit is refused by a guard.
+/// An expression of this SQL type can be assigned to a column of SQL type `Column`: its own type, or a number that the
+/// database converts. What does not fit is refused by a guard.
+// On the expression's type, because of the two it may be the unknown one: a literal has no type until the end.
 #[diagnostic::on_unimplemented(
-    message = "a column of SQL type `{Self}` does not take an expression of SQL type `{ST}`",
-    label = "expected an expression of SQL type `{Self}`, or one that the database converts to it"
+    message = "a column of SQL type `{Column}` does not take an expression of SQL type `{Self}`",
+    label = "expected an expression of SQL type `{Column}`, or one that the database converts to it"
 )]
-pub trait Takes<ST> {
+pub trait Fits<Column> {
     /// Whether the value is converted, so that even a bare column must be seen to fit.
     #[doc(hidden)]
     const CONVERTS: bool;
 }
 
-impl<ST> Takes<ST> for ST {
+impl<ST> Fits<ST> for ST {
     const CONVERTS: bool = false;
 }
 
-impl<ST> Takes<ST> for Nullable<ST> {
+impl<ST> Fits<Nullable<ST>> for ST {
     const CONVERTS: bool = false;
 }
 
-// Each pair: what the result is, and which of the two columns takes the other's values. A column of integers does
-// not take fractions, which databases round in different ways.
 macro_rules! pairs { ($($left:ident $right:ident => $wider:ident;)*) => { $(
     impl Widen<$right> for $left {
         type Wider = $wider;
@@ -114,23 +113,24 @@ pairs! {
     Double Double => Double;
 }
 
-macro_rules! takes { ($($column:ident: $($from:ident)*;)*) => { $($(
-    impl Takes<$from> for $column {
+// A column of integers does not take fractions, which databases round in different ways.
+macro_rules! fits { ($($from:ident: $($column:ident)*;)*) => { $($(
+    impl Fits<$column> for $from {
         const CONVERTS: bool = true;
     }
-    impl Takes<$from> for Nullable<$column> {
+    impl Fits<Nullable<$column>> for $from {
         const CONVERTS: bool = true;
     }
-    impl Takes<Nullable<$from>> for Nullable<$column> {
+    impl Fits<Nullable<$column>> for Nullable<$from> {
         const CONVERTS: bool = true;
     }
 )*)* } }
-takes! {
-    SmallInt: Integer BigInt;
-    Integer: SmallInt BigInt;
-    BigInt: SmallInt Integer;
-    Float: SmallInt Integer BigInt Double;
-    Double: SmallInt Integer BigInt Float;
+fits! {
+    SmallInt: Integer BigInt Float Double;
+    Integer: SmallInt BigInt Float Double;
+    BigInt: SmallInt Integer Float Double;
+    Float: Double;
+    Double: Float;
 }
 
 macro_rules! integral { ($($st:ident)*) => { $(

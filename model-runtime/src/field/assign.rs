@@ -1,6 +1,6 @@
 //! What a setter takes, and the assignment it leaves in a patch.
 use super::{FieldOf, Number, from_integer, to_number};
-use crate::expression::{Expr, Takes};
+use crate::expression::{Expr, Fits};
 use diesel::Column;
 use diesel::expression::Expression;
 
@@ -62,10 +62,10 @@ impl<M, C: FieldOf<M>, V: ToField<C::Value>> Input<M, C, AsValue> for V {
 
 impl<M, C: FieldOf<M>, ST> Input<M, C, AsExpression> for Expr<<C as Column>::Table, ST>
 where
-    <C as Expression>::SqlType: Takes<ST>,
+    ST: Fits<<C as Expression>::SqlType>,
 {
     fn assign(self) -> Assign<M, C> {
-        Assign::Expr(self.taken())
+        Assign::Expr(self.stored())
     }
 }
 
@@ -122,10 +122,10 @@ pub trait BoundedInput<M, C: FieldOf<M>> {
 
 impl<M, C: FieldOf<M>, ST> BoundedInput<M, C> for Expr<<C as Column>::Table, ST>
 where
-    <C as Expression>::SqlType: Takes<ST>,
+    ST: Fits<<C as Expression>::SqlType>,
 {
     fn assign(self) -> Assign<M, C> {
-        Assign::Expr(self.taken())
+        Assign::Expr(self.stored())
     }
 }
 

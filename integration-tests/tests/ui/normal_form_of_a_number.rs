@@ -1,17 +1,17 @@
-//! A reserved form is named as such, so that nobody looks for the typo.
+//! Numbers have one spelling each.
 use diesel::prelude::*;
 use model_runtime::prelude::*;
 
 diesel::table! {
-    hosts (id) { id -> Integer, name -> Text }
+    hosts (id) { id -> Integer, port -> Integer }
 }
 
 #[derive(Queryable, Selectable, SentryModel)]
 #[diesel(table_name = hosts)]
-#[cache_fields(name(iexact))]
+#[cache_fields(port(iexact))]
 struct Host {
     id: i32,
-    name: String,
+    port: i32,
 }
 
 fn main() {}
