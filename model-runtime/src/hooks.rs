@@ -33,7 +33,7 @@ pub type HookError = Box<dyn StdError + Send + Sync>;
 /// use model_runtime::{HookError, Hooks, Pending, Saved};
 /// # diesel::table! { projects (id) { id -> Integer, slug -> Text } }
 ///
-/// #[derive(Queryable, Selectable, SentryModel)]
+/// #[derive(Debug, Queryable, Selectable, SentryModel)]
 /// #[diesel(table_name = projects)]
 /// #[sentry(hooks)]
 /// struct Project { #[bounded(auto)] id: i32, slug: String }

@@ -25,10 +25,25 @@ pub mod __private;
 /// The examples of the documents, compiled and run.
 #[cfg(all(doctest, feature = "sqlite", feature = "memory", feature = "chrono"))]
 mod documents {
-    #[doc = include_str!("../../README.md")]
-    struct Readme;
-    #[doc = include_str!("../../model-derive/src/manual.md")]
-    struct Manual;
+    macro_rules! documents { ($($name:ident $path:literal)*) => { $(
+        #[doc = include_str!($path)]
+        struct $name;
+    )* } }
+    documents! {
+        Readme "../../README.md"
+        Manual "../../model-derive/src/manual.md"
+        FromZero "../../docs/guide/from-zero.md"
+        FieldTypes "../../docs/guide/fields.md"
+        Hooks "../../docs/guide/hooks.md"
+        Merging "../../docs/guide/merging.md"
+        AutoNow "../../docs/guide/attributes/auto_now.md"
+        Bounded "../../docs/guide/attributes/bounded.md"
+        CacheFields "../../docs/guide/attributes/cache_fields.md"
+        Default "../../docs/guide/attributes/default.md"
+        Diesel "../../docs/guide/attributes/diesel.md"
+        SaneRepr "../../docs/guide/attributes/sane_repr.md"
+        Sentry "../../docs/guide/attributes/sentry.md"
+    }
 }
 
 pub use cache::key::KeyText;

@@ -70,18 +70,15 @@ pub(crate) use self::encoding::GzippedDictError;
 /// # fn main() {}
 /// ```
 ///
-/// # Example: a dict of known shape
+/// # Example: a value of known shape
 ///
 /// ```
 /// use model_runtime::GzippedDict;
 ///
-/// #[derive(Default, serde::Serialize, serde::Deserialize)]
-/// #[serde(default)]
-/// struct Settings { retries: u32, hosts: Vec<String> }
-///
-/// let mut settings = GzippedDict::<Settings>::default();
-/// settings.retries = 3;
-/// assert_eq!(settings.value().retries, 3);
+/// // Any type of serde with a default; a struct is the usual one.
+/// let mut hosts = GzippedDict::<Vec<String>>::default();
+/// hosts.push("pump-1".into());
+/// assert_eq!(hosts.value(), &["pump-1"]);
 /// ```
 #[derive(FromSqlRow, AsExpression)]
 #[diesel(sql_type = Text, sql_type = Binary)]
