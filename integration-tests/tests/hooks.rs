@@ -96,6 +96,11 @@ on_every_database! {
         p.delete(&mut db).unwrap();
         assert_eq!(logged(), ["Delete valve"]);
         assert!(matches!(p.delete(&mut db), Err(Error::Unsaved { .. })));
+        let mut gone = created!(&mut db, "gone");
+        gone.clone().delete(&mut db).unwrap();
+        logged();
+        assert!(!gone.update().name("x").execute(&mut db).unwrap() && !gone.delete(&mut db).unwrap());
+        assert_eq!(logged(), ["before Update events=false"], "no row was hit");
         p.save(&mut db).unwrap();
         assert_eq!(logged(), ["before Insert events=true", "Insert valve 7 fields"]);
         let rows = Watched::create_many(&mut db, ["a", "b"].map(|name| Watched::create().organization_id(2).slug(name).name(name)));

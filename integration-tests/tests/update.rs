@@ -139,11 +139,11 @@ on_every_database! {
     fn columns_of_different_types_compute_together(conn) {
         let cache = Cache::memory();
         let mut db = Session::new(conn, &cache);
-        let mut c = Counter::create().a(7).small(2_i16).big(5).ratio(0.5).execute(&mut db).unwrap();
+        let mut c = Counter::create().a(7).small(2_i16).big(5).ratio(2.0).execute(&mut db).unwrap();
         c.update().big(F(counters::small) + F(counters::a) * 2 + F(counters::big)).execute(&mut db).unwrap();
         assert_eq!(c.big, 21);
         c.update().ratio(F(counters::a) / F(counters::ratio)).execute(&mut db).unwrap();
-        assert!((c.ratio - 14.0).abs() < f64::EPSILON, "divided as fractions: {}", c.ratio);
+        assert!((c.ratio - 3.5).abs() < f64::EPSILON, "divided as fractions: {}", c.ratio);
         c.update().a(F(counters::big) / F(counters::small)).execute(&mut db).unwrap();
         assert_eq!(c.a, 10, "divided as integers");
         c.update().maybe(F(counters::big)).ratio(F(counters::a)).execute(&mut db).unwrap();
@@ -251,6 +251,8 @@ on_every_database! {
         assert_eq!((c.a, c.b), (1, 6), "b has #[default(5)]");
         let c = Counter::create().a(20).result(F(counters::a) * 2).execute(&mut db).unwrap();
         assert_eq!((c.result, c.b), (40, 5), "other fields as given, #[default] where unset");
+        let c = Counter::create().ratio(F(counters::ratio) + 0.5).execute(&mut db).unwrap();
+        assert!((c.ratio - 0.5).abs() < f64::EPSILON, "a fraction starts from zero too");
         let error = Counter::create().a(F(counters::a) + i64::from(i32::MAX) + 1).execute(&mut db).unwrap_err();
         assert!(matches!(error, Error::OutOfBounds(_)), "{error}");
     }

@@ -75,6 +75,18 @@ on_every_database! {
         assert_eq!(Counter::create_or_update().a(1).execute(&mut db).unwrap(), CreateOrUpdate::Updated(1));
     }
 
+    fn empty_defaults_leave_even_timestamps_alone(conn) {
+        let statements = count::statements(conn);
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let p = Project::create().organization_id(1).slug("k").name("K").execute(&mut db).unwrap();
+        statements.take();
+        let found = Project::create_or_update().slug("k").on_insert(|d| d.name("never")).execute(&mut db).unwrap();
+        assert_eq!(found, CreateOrUpdate::Updated(1));
+        assert!(!statements.take().iter().any(|sql| sql.starts_with("UPDATE")));
+        assert_eq!(Project::get_from_cache(&mut db, projects::slug, "k").unwrap(), p);
+    }
+
     fn a_lookup_by_null_finds_null(conn) {
         let cache = Cache::memory();
         let mut db = Session::new(conn, &cache);

@@ -43,6 +43,23 @@ mod documents {
         Diesel "../../docs/guide/attributes/diesel.md"
         SaneRepr "../../docs/guide/attributes/sane_repr.md"
         Sentry "../../docs/guide/attributes/sentry.md"
+        Attach "../../docs/guide/operations/attach.md"
+        Create "../../docs/guide/operations/create.md"
+        CreateMany "../../docs/guide/operations/create_many.md"
+        CreateOrUpdate "../../docs/guide/operations/create_or_update.md"
+        Delete "../../docs/guide/operations/delete.md"
+        Expressions "../../docs/guide/operations/expressions.md"
+        GetFromCache "../../docs/guide/operations/get_from_cache.md"
+        GetManyFromCache "../../docs/guide/operations/get_many_from_cache.md"
+        GetOrCreate "../../docs/guide/operations/get_or_create.md"
+        Refresh "../../docs/guide/operations/refresh.md"
+        Save "../../docs/guide/operations/save.md"
+        Tracking "../../docs/guide/operations/tracking.md"
+        Transaction "../../docs/guide/operations/transaction.md"
+        Update "../../docs/guide/operations/update.md"
+        UpdateWhere "../../docs/guide/operations/update_where.md"
+        FromDiesel "../../docs/guide/migrating/from-diesel.md"
+        FromSentryDjango "../../docs/guide/migrating/from-sentry-django.md"
     }
 }
 

@@ -175,16 +175,16 @@ where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
+    let mut wheres = Assignments::new::<M>(Purpose::Update);
+    M::visit(lookup, &mut wheres)?;
+    if is_empty::<M, S>(defaults)? {
+        // Nothing to write, not even a timestamp: it is a get-or-create, which counts what it finds.
+        return Ok(db.rows::<M>(read::select::<M, S>(wheres)).await?.len());
+    }
     let mut defaults = defaults.clone();
     M::auto_now(&mut defaults, db.now());
     let mut sets = Assignments::new::<M>(Purpose::Update);
     M::visit(&defaults, &mut sets)?;
-    let mut wheres = Assignments::new::<M>(Purpose::Update);
-    M::visit(lookup, &mut wheres)?;
-    if sets.pairs.is_empty() {
-        // Nothing to write: it is a get-or-create, which counts what it finds.
-        return Ok(db.rows::<M>(read::select::<M, S>(wheres)).await?.len());
-    }
     let one_row = names_one_row::<M>(wheres.mask());
     let shape = sets.shape() ^ wheres.matching_shape() ^ Verb::Upsert as u64;
     let guards = std::mem::take(&mut sets.guards);
@@ -325,15 +325,23 @@ where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
-    let mut pairs = Assignments::<S::Backend>::new::<M>(Purpose::Update);
-    M::visit(lookup, &mut pairs)?;
-    match pairs.pairs.is_empty() {
+    match is_empty::<M, S>(lookup)? {
         true => Err(Error::Query(format!(
             "{}: {call} has no lookup and would match every row; set the fields to look up before `.defaults`",
             M::NAME
         ))),
         false => Ok(()),
     }
+}
+
+fn is_empty<M, S>(patch: &M::Patch) -> Result<bool>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let mut pairs = Assignments::<S::Backend>::new::<M>(Purpose::Update);
+    M::visit(patch, &mut pairs)?;
+    Ok(pairs.pairs.is_empty())
 }
 
 fn names<M, S>(lookup: &M::Patch) -> String

@@ -60,7 +60,7 @@ pub trait FieldOf<M>: Column + Send + 'static {
     /// numbers, else nothing.
     #[must_use]
     fn start() -> Option<Self::Value> {
-        from_integer(0)
+        from_number(Number::Integer(0))
     }
 }
 
