@@ -60,10 +60,10 @@ impl Variant {
         let runtime = root.join("model-runtime").canonicalize().unwrap();
         let manifest = format!(
             "[package]\nname = \"{}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n\
-             model-runtime = {{ path = {:?} }}\ndiesel = {{ version = \"2.3\", features = [\"sqlite\", \"chrono\"] }}\n\
+             model-runtime = {{ path = \"{}\" }}\ndiesel = {{ version = \"2.3\", features = [\"sqlite\", \"chrono\"] }}\n\
              chrono = \"0.4\"\n",
             self.name(),
-            runtime,
+            runtime.display(),
         );
         fs::write(krate.join("Cargo.toml"), manifest).unwrap();
         fs::copy(root.join("Cargo.lock"), krate.join("Cargo.lock")).unwrap();
@@ -126,7 +126,8 @@ const FIELDS: [(&str, &str, &str); 12] = [
 ];
 
 fn table(n: usize) -> String {
-    let columns: String = FIELDS.iter().map(|(field, sql, _)| format!("{field} -> {sql}, ")).collect();
+    let columns: Vec<_> = FIELDS.iter().map(|(field, sql, _)| format!("{field} -> {sql}")).collect();
+    let columns = columns.join(", ");
     format!("diesel::table! {{ t{n} (id) {{ {columns} }} }}\n")
 }
 

@@ -14,6 +14,7 @@ mod model;
 mod operation;
 pub mod prelude;
 mod repr;
+mod schema;
 mod session;
 mod statement;
 pub mod store;
@@ -35,6 +36,7 @@ mod documents {
         FromZero "../../docs/guide/from-zero.md"
         FieldTypes "../../docs/guide/fields.md"
         Hooks "../../docs/guide/hooks.md"
+        Schema "../../docs/guide/schema.md"
         Merging "../../docs/guide/merging.md"
         AutoNow "../../docs/guide/attributes/auto_now.md"
         Bounded "../../docs/guide/attributes/bounded.md"
@@ -82,8 +84,9 @@ pub use model_derive::SentryModel;
 pub use operation::{
     Attach, Attached, Create, CreateMany, CreateOrUpdate, Defaults, Delete, DeleteWhere, ForeignKey, Get,
     GetMany, GetOrCreate, HasDefaults, HasOnInsert, HasPatch, HasSql, Operation, Refresh, RunWithSql, Save,
-    SaveMany, SetSql, SqlFor, Update, UpdateWhere, Upsert,
+    SaveMany, SetSql, SqlFor, Update, UpdateWhere, Upsert, VerifySchema,
 };
+pub use schema::{Catalog, Describe, SchemaProblem, SchemaProblemKind};
 #[cfg(feature = "async")]
 pub use session::{AsyncCallback, AsyncSession};
 pub use session::{Face, Runner, Session, Transaction, TransactionNode};

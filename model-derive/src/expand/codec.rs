@@ -79,15 +79,15 @@ fn decode(model: &Model) -> TokenStream {
     fields.collect()
 }
 
-// fn describe(__out: &mut __rt::Fingerprint) {
-//     __rt::Fingerprint::field::<Self, projects::id>(__out);
+// fn describe<__D: __rt::Describe>(__out: &mut __D) {
+//     __rt::Describe::field::<Self, projects::id>(__out);
 //     …
 // }
 fn describe(model: &Model) -> TokenStream {
     let columns = model.fields.iter().map(|field| model.column(field));
     quote! {
-        fn describe(__out: &mut __rt::Fingerprint) {
-            #(__rt::Fingerprint::field::<Self, #columns>(__out);)*
+        fn describe<__D: __rt::Describe>(__out: &mut __D) {
+            #(__rt::Describe::field::<Self, #columns>(__out);)*
         }
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
             fn swap_fields(&mut self, _: &mut Self, _: ::core::primitive::u64) #never
             fn merge(_: __Patch, _: __Patch) -> __Patch #never
             fn number(&self, _: &::core::primitive::str) -> ::core::option::Option<__rt::Number> #never
-            fn describe(_: &mut __rt::Fingerprint) #never
+            fn describe<__D: __rt::Describe>(_: &mut __D) #never
             fn repr_fields(&self, _: &mut __rt::Repr<'_>) #never
         }
         #[automatically_derived]

@@ -5,7 +5,6 @@ use crate::field::{Assign, BoundedInteger, FieldOf, Number, Timestamp, to_number
 use crate::model::SentryModel;
 use crate::statement::Dialect;
 use diesel::deserialize;
-use diesel::expression::Expression;
 use diesel::row::Row;
 use std::time::SystemTime;
 
@@ -62,12 +61,6 @@ where
 /// The number in the field where it has the name asked for.
 pub fn field_number<M, C: FieldOf<M>>(row: &M, column: &str) -> Option<Number> {
     if column == C::NAME { to_number(C::get(row)) } else { None }
-}
-
-/// The name of the column's SQL type, for the fingerprint.
-#[must_use]
-pub fn column_type<M: SentryModel, C: FieldOf<M>>() -> &'static str {
-    std::any::type_name::<<C as Expression>::SqlType>()
 }
 
 /// Reads the field from its column; an error names the model and the field.

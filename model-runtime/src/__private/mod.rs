@@ -2,7 +2,7 @@
 mod helpers;
 
 pub use helpers::{
-    apply, column_type, copy_if, field_number, fill_default, fill_now, is_dirty, read_field, swap_if, vacant,
+    apply, copy_if, field_number, fill_default, fill_now, is_dirty, read_field, swap_if, vacant,
 };
 
 pub use crate::cache::codec::{CacheSpec, CodecError, Decoder, Encoder, Fingerprint, LookupSpec, key_texts};
@@ -17,6 +17,7 @@ pub use crate::hooks::{HookSpec, hooks_of};
 pub use crate::model::{ModelSql, ModelState, SentryModel};
 pub use crate::operation::{Defaults, HasDefaults, HasOnInsert, HasPatch, HasSql, Operation, SetSql, SqlFor};
 pub use crate::repr::Repr;
+pub use crate::schema::Describe;
 pub use crate::session::Runner;
 pub use crate::statement::{Assignments, Dialect};
 pub use crate::tracked::Tracked;

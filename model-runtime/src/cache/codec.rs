@@ -4,6 +4,8 @@
 //! `#[serde(untagged)]` or `serde_json::Value`. What serde attributes say on the *struct* is never asked.
 use crate::field::{FieldOf, KeyCols, KeyTexts};
 use crate::model::SentryModel;
+use crate::schema::Describe;
+use diesel::expression::Expression;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::any::type_name;
@@ -116,6 +118,9 @@ impl<M: SentryModel> std::fmt::Debug for CacheSpec<M> {
 pub struct LookupSpec<M> {
     /// Bit *i* is set where field *i* belongs to the lookup.
     pub(crate) mask: u64,
+    /// Its columns in the database, each with the SQL function of its normal form.
+    pub(crate) columns: &'static [&'static str],
+    pub(crate) functions: &'static [Option<&'static str>],
     pub(crate) texts: fn(&M) -> Texts,
     pub(crate) is_null: fn(&M) -> bool,
 }
@@ -124,7 +129,13 @@ impl<M> LookupSpec<M> {
     /// The lookup by the columns `K`.
     #[must_use]
     pub const fn of<K: KeyTexts<Model = M>>() -> Self {
-        Self { mask: K::MASK, texts: key_texts::<K>, is_null: key_is_null::<K> }
+        Self {
+            mask: K::MASK,
+            columns: K::COLUMNS,
+            functions: K::FUNCTIONS,
+            texts: key_texts::<K>,
+            is_null: key_is_null::<K>,
+        }
     }
 }
 
@@ -158,13 +169,6 @@ impl Fingerprint {
         out
     }
 
-    /// Adds a field.
-    pub fn field<M: SentryModel, C: FieldOf<M>>(&mut self) {
-        self.add(C::NAME);
-        self.add(crate::__private::column_type::<M, C>());
-        self.add(type_name::<C::Value>());
-    }
-
     pub(crate) fn finish(&self) -> u64 {
         self.0
     }
@@ -174,5 +178,13 @@ impl Fingerprint {
         for byte in text.bytes().chain([0]) {
             self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
+    }
+}
+
+impl Describe for Fingerprint {
+    fn field<M: SentryModel, C: FieldOf<M>>(&mut self) {
+        self.add(C::NAME);
+        self.add(type_name::<<C as Expression>::SqlType>());
+        self.add(type_name::<C::Value>());
     }
 }

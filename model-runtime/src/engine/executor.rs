@@ -38,6 +38,13 @@ pub trait Executor: Send {
         statement: Statement<'_, Self::Backend>,
     ) -> impl Future<Output = Result<Vec<<M::Pk as KeyCols>::Key>>> + Send;
 
+    /// Runs a statement and reads its first columns, which are texts.
+    fn texts(
+        &mut self,
+        statement: Statement<'_, Self::Backend>,
+        columns: usize,
+    ) -> impl Future<Output = Result<Vec<Vec<Option<String>>>>> + Send;
+
     /// Runs a statement and counts the rows it touched.
     fn count(
         &mut self,

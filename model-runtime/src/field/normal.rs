@@ -1,12 +1,12 @@
 //! Lookups that do not tell some spellings of a text apart.
 use super::FieldOf;
-use super::key::{KeyPart, PartValue};
+use super::key::{Col, KeyPart, PartValue};
 use crate::model::SentryModel;
 use std::marker::PhantomData;
 
 /// The column `C` as a part of a key of `M`, compared in the normal form `N`.
 #[derive(Debug)]
-pub struct Normal<M, C, N>(PhantomData<fn() -> (M, C, N)>);
+pub struct Normal<M, C, N>(Col<M, C>, PhantomData<fn() -> N>);
 
 /// A normal form: a Rust function, and the SQL function that it mirrors.
 pub trait Normalize<V>: 'static {

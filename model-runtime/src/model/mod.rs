@@ -5,15 +5,18 @@ mod state;
 pub use sql::{ModelSql, Predicate};
 pub use state::ModelState;
 
-use crate::cache::codec::{CacheSpec, Fingerprint};
+use crate::cache::codec::CacheSpec;
+use crate::error::{Error, Result};
 use crate::field::{CacheKey, FieldOf, KeyCols, KeyFor, Number};
 use crate::hooks::HookSpec;
 use crate::operation::{
     Attach, Attached, Create, CreateMany, DeleteWhere, ForeignKey, Get, GetMany, GetOrCreate, Operation,
-    SaveMany, UpdateWhere, Upsert,
+    SaveMany, UpdateWhere, Upsert, VerifySchema,
 };
 use crate::repr::Repr;
+use crate::schema::{self, Describe, SchemaProblem};
 use crate::session::Runner;
+use crate::statement::Dialect;
 use crate::tracked::Tracked;
 use std::time::SystemTime;
 
@@ -102,7 +105,7 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
         None
     }
     #[doc(hidden)]
-    fn describe(out: &mut Fingerprint);
+    fn describe<D: Describe>(out: &mut D);
     #[doc(hidden)]
     fn repr_fields(&self, out: &mut Repr<'_>);
 
@@ -381,6 +384,65 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
         GetMany<Self, C::Cols>: Operation<S, Output = Vec<Option<Tracked<Self>>>> + 'd,
     {
         db.drive(GetMany::new(keys.into_iter().map(KeyFor::into_key).collect(), C::KIND))
+    }
+
+    /// Compares the model with its live table and lists what is wrong, each with its remedy; nothing where all is
+    /// well.
+    ///
+    /// It finds a missing table or column, a type or a nullability that does not fit, a primary key or cached lookup
+    /// without a unique index, a timestamp without microseconds, and a bounded field without a CHECK. What the model
+    /// does not name is not looked at.
+    ///
+    /// SQL: three statements on the database's catalog. Cache: nothing.
+    ///
+    /// # Errors
+    /// [`Error::Database`](crate::Error::Database).
+    ///
+    /// # Example: a test of your service
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest.rs"));
+    /// use model_runtime::prelude::*;
+    ///
+    /// # fn main() -> Result<(), Error> { session(|db| {
+    /// let problems = Project::verify_schema(db)?;
+    /// let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    /// assert_eq!(texts, ["Project: no CHECK keeps the column `events` in 0..=2147483647; add what `migration_sql` prints"]);
+    /// # Ok(()) }) }
+    /// ```
+    fn verify_schema<'d, S>(db: &'d mut S) -> S::Out<'d, Vec<SchemaProblem>>
+    where
+        S: Runner,
+        VerifySchema<Self>: Operation<S, Output = Vec<SchemaProblem>> + 'd,
+    {
+        db.drive(VerifySchema::new())
+    }
+
+    /// The SQL that adds the unique indexes of the cached lookups and the CHECKs of the bounded fields, for a migration:
+    /// remove what the table has already.
+    ///
+    /// SQLite cannot add a CHECK to a table; there it is a pair of triggers.
+    ///
+    /// # Errors
+    /// [`Error::Query`](crate::Error::Query) for a backend that this crate does not know.
+    ///
+    /// # Example: print it once
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest.rs"));
+    /// use model_runtime::prelude::*;
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// let sql = Project::migration_sql(diesel::sqlite::Sqlite)?;
+    /// assert!(sql.contains("CREATE UNIQUE INDEX `projects_slug_key` ON `projects` (`slug`);"), "{sql}");
+    /// # Ok(()) }
+    /// ```
+    fn migration_sql<DB: Dialect>(_backend: DB) -> Result<String>
+    where
+        Self: ModelSql<DB>,
+    {
+        let catalog = DB::CATALOG.ok_or_else(|| {
+            Error::Query(format!("{}: nobody told what this database's tables need", Self::NAME))
+        })?;
+        schema::migration_sql::<Self, DB>(catalog)
     }
 
     /// Each row with the one that it refers to by a foreign key, looked up at once; `None` where the foreign key is

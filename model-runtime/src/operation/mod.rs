@@ -11,6 +11,7 @@ mod save_many;
 mod set_sql;
 mod update;
 mod upsert;
+mod verify;
 
 pub use attach::{Attach, Attached, ForeignKey};
 pub use bulk::{DeleteWhere, UpdateWhere};
@@ -24,6 +25,7 @@ pub use save_many::SaveMany;
 pub use set_sql::{HasSql, RunWithSql, SetSql, SqlFor};
 pub use update::Update;
 pub use upsert::{CreateOrUpdate, Defaults, GetOrCreate, Upsert};
+pub use verify::VerifySchema;
 
 use crate::engine::Executor;
 use crate::error::Result;

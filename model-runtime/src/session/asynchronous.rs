@@ -150,6 +150,17 @@ where
         self.transaction.heed::<C::Backend, _>(result)
     }
 
+    async fn texts(
+        &mut self,
+        statement: Statement<'_, C::Backend>,
+        columns: usize,
+    ) -> Result<Vec<Vec<Option<String>>>> {
+        self.transaction.usable()?;
+        let read = |row: &C::Row<'_, '_>| (0..columns).map(|at| C::Backend::read_text(row, at)).collect();
+        let result = load(self.conn, statement, read).await;
+        self.transaction.heed::<C::Backend, _>(result)
+    }
+
     async fn count(&mut self, statement: Statement<'_, C::Backend>) -> Result<usize> {
         self.transaction.usable()?;
         let result = self.conn.execute_returning_count(statement).await;

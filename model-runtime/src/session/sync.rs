@@ -141,6 +141,14 @@ where
         ready(self.load(statement, |row| M::read_key(row)))
     }
 
+    fn texts(
+        &mut self,
+        statement: Statement<'_, C::Backend>,
+        columns: usize,
+    ) -> impl Future<Output = Result<Vec<Vec<Option<String>>>>> + Send {
+        ready(self.load(statement, |row| (0..columns).map(|at| C::Backend::read_text(row, at)).collect()))
+    }
+
     fn count(&mut self, statement: Statement<'_, C::Backend>) -> impl Future<Output = Result<usize>> + Send {
         let usable = self.transaction.usable();
         let result = usable.and_then(|()| Ok(self.conn.execute_returning_count(&statement)?));

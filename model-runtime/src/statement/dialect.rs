@@ -1,7 +1,10 @@
 //! What statements need of a backend beyond Diesel's `Backend`.
+use crate::schema::Catalog;
 use diesel::backend::Backend;
+use diesel::deserialize;
 use diesel::query_builder::AstPass;
 use diesel::result::QueryResult;
+use diesel::row::Row;
 
 /// A backend that the statements of this crate run on, and how its SQL differs from the common one.
 ///
@@ -37,6 +40,33 @@ pub trait Dialect: Backend + 'static {
     /// What stands around `a & b` and `a | b`, so that the result is a signed integer.
     const AROUND_BITS: (&'static str, &'static str) = ("(", ")");
 
+    /// How it is asked about its tables; without it [`verify_schema`](crate::SentryModel::verify_schema) is an error.
+    const CATALOG: Option<&'static Catalog> = None;
+
+    /// A table's name as SQL.
+    ///
+    /// # Errors
+    /// What the query builder reports.
+    fn table_name(write: fn(AstPass<'_, '_, Self>) -> QueryResult<()>) -> QueryResult<String>;
+
+    /// A column's name as SQL.
+    ///
+    /// # Errors
+    /// What the query builder reports.
+    fn identifier(name: &str) -> QueryResult<String>;
+
+    /// Binds a text that may be NULL.
+    ///
+    /// # Errors
+    /// What `ToSql` reports.
+    fn bind_text<'b>(value: &'b Option<String>, out: &mut AstPass<'_, 'b, Self>) -> QueryResult<()>;
+
+    /// Reads a text that may be NULL.
+    ///
+    /// # Errors
+    /// What `FromSql` reports.
+    fn read_text<'r, R: Row<'r, Self>>(row: &R, index: usize) -> deserialize::Result<Option<String>>;
+
     /// Binds an integer literal as BIGINT.
     ///
     /// # Errors
@@ -60,17 +90,44 @@ macro_rules! binds {
         fn bind_f64<'b>(value: &'b f64, out: &mut AstPass<'_, 'b, Self>) -> QueryResult<()> {
             out.push_bind_param::<diesel::sql_types::Double, f64>(value)
         }
+
+        fn table_name(write: fn(AstPass<'_, '_, Self>) -> QueryResult<()>) -> QueryResult<String> {
+            use diesel::query_builder::{QueryBuilder, QueryFragment};
+            let mut out = <Self as Backend>::QueryBuilder::default();
+            QueryFragment::<Self>::to_sql(&super::text::Named(write), &mut out, &Self)?;
+            Ok(out.finish())
+        }
+
+        fn identifier(name: &str) -> QueryResult<String> {
+            use diesel::query_builder::QueryBuilder;
+            let mut out = <Self as Backend>::QueryBuilder::default();
+            out.push_identifier(name)?;
+            Ok(out.finish())
+        }
+
+        fn bind_text<'b>(value: &'b Option<String>, out: &mut AstPass<'_, 'b, Self>) -> QueryResult<()> {
+            out.push_bind_param::<diesel::sql_types::Nullable<diesel::sql_types::Text>, Option<String>>(value)
+        }
+
+        fn read_text<'r, R: Row<'r, Self>>(row: &R, index: usize) -> deserialize::Result<Option<String>> {
+            row.get_value::<diesel::sql_types::Nullable<diesel::sql_types::Text>, Option<String>, usize>(
+                index,
+            )
+        }
     };
 }
 
 #[cfg(feature = "sqlite")]
 impl Dialect for diesel::sqlite::Sqlite {
+    const CATALOG: Option<&'static Catalog> = Some(&crate::schema::SQLITE);
+
     binds!();
 }
 
 #[cfg(feature = "postgres_backend")]
 impl Dialect for diesel::pg::Pg {
     const FAILURE_ENDS_TRANSACTION: bool = true;
+    const CATALOG: Option<&'static Catalog> = Some(&crate::schema::POSTGRES);
 
     binds!();
 }
@@ -87,6 +144,7 @@ impl Dialect for diesel::mysql::Mysql {
     const INTEGER_DIVISION: &'static str = " DIV ";
     // `&` and `|` are unsigned.
     const AROUND_BITS: (&'static str, &'static str) = ("CAST((", ") AS SIGNED)");
+    const CATALOG: Option<&'static Catalog> = Some(&crate::schema::MYSQL);
 
     binds!();
 }

@@ -90,6 +90,12 @@ impl<'q, DB: Dialect> Statement<'q, DB> {
         self.fragment(TableOf::<M>(PhantomData))
     }
 
+    /// A text that may be NULL, bound.
+    #[allow(clippy::ref_option, reason = "a bind borrows from where the value is")]
+    pub(crate) fn text(self, text: &'q Option<String>) -> Self {
+        self.fragment(BoundText(text))
+    }
+
     /// Every column of the model, in the order that [`ModelSql::read`] reads.
     pub(crate) fn columns<M: SentryModel>(self) -> Self {
         self.names(M::COLUMNS.iter().copied())
@@ -280,6 +286,14 @@ impl<DB: Backend> Query for Statement<'_, DB> {
 
 impl<DB: Backend, Conn> RunQueryDsl<Conn> for Statement<'_, DB> {}
 
+struct BoundText<'q>(&'q Option<String>);
+
+impl<DB: Dialect> QueryFragment<DB> for BoundText<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        DB::bind_text(self.0, &mut out)
+    }
+}
+
 struct TableOf<M>(PhantomData<fn() -> M>);
 
 impl<M: ModelSql<DB>, DB: Dialect> QueryFragment<DB> for TableOf<M> {
@@ -288,7 +302,7 @@ impl<M: ModelSql<DB>, DB: Dialect> QueryFragment<DB> for TableOf<M> {
     }
 }
 
-struct Named<DB: Backend>(TableName<DB>);
+pub(super) struct Named<DB: Backend>(pub(super) TableName<DB>);
 
 impl<DB: Dialect> QueryFragment<DB> for Named<DB> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, DB>) -> QueryResult<()> {

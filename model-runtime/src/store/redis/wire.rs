@@ -148,14 +148,14 @@ fn read(commands: &[Command], value: Value, replies: &mut Vec<Reply>) -> Result<
     let before = replies.len();
     match (commands, value) {
         ([Command::Get { .. } | Command::Lease { .. }], value) => {
-            replies.extend(entry(value).map(Reply::Entry))
+            replies.extend(entry(value).map(Reply::Entry));
         }
         ([Command::Deref { .. }], value) => replies.extend(pair(value)),
         ([Command::Get { .. }, ..], Value::Array(values)) => {
             replies.extend(values.into_iter().map_while(|value| entry(value).map(Reply::Entry)));
         }
-        (_, Value::Array(values)) => replies.extend(values.into_iter().map_while(done)),
-        (_, value) => replies.extend(done(value)),
+        (_, Value::Array(values)) => replies.extend(values.iter().map_while(done)),
+        (_, value) => replies.extend(done(&value)),
     }
     match replies.len() - before == commands.len() {
         true => Ok(()),
@@ -165,9 +165,9 @@ fn read(commands: &[Command], value: Value, replies: &mut Vec<Reply>) -> Result<
     }
 }
 
-fn done(value: Value) -> Option<Reply> {
+fn done(value: &Value) -> Option<Reply> {
     match value {
-        Value::Int(done) => Some(Reply::Done(done == 1)),
+        Value::Int(done) => Some(Reply::Done(*done == 1)),
         _ => None,
     }
 }

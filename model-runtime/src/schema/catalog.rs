@@ -1,0 +1,136 @@
+//! How each database is asked about a table.
+
+/// Where a database keeps what it knows about a table, and which of its types hold which of Diesel's.
+///
+/// In the texts `{table}` stands for the table's quoted name as a text, `{schema}` and `{name}` for its parts, and
+/// `{ident}` for the name as SQL. Every column that they select is a text.
+#[derive(Debug, Clone, Copy)]
+pub struct Catalog {
+    /// A column's name, its type, `YES` where it may be NULL, and how many fractional digits a timestamp has.
+    pub columns: &'static str,
+    /// A unique key's name, one of its columns, and the expression that stands in its place.
+    pub unique_keys: &'static str,
+    /// Texts with the CHECKs of the table in their last column.
+    pub checks: (&'static str, usize),
+    /// Diesel's SQL types, and the types that hold them.
+    pub types: &'static [(&'static str, &'static [&'static str])],
+    /// Whether a type's name is one of `types`, or has one of them in it.
+    pub exact_types: bool,
+    /// Whether SMALLINT, INTEGER and BIGINT refuse what is outside of their range.
+    pub keeps_integer_ranges: bool,
+    /// Whether a CHECK can be added to a table.
+    pub adds_checks: bool,
+    /// How many fractional digits a timestamp has where its type does not say.
+    pub timestamp_digits: u32,
+}
+
+/// Of SQLite.
+#[cfg(feature = "sqlite")]
+pub(crate) static SQLITE: Catalog = Catalog {
+    columns: "SELECT name, type, CASE WHEN \"notnull\" = 1 OR pk > 0 THEN 'NO' ELSE 'YES' END, NULL \
+            FROM pragma_table_info({name}, COALESCE({schema}, 'main'))",
+    unique_keys: "SELECT l.name, x.name, (SELECT s.sql FROM sqlite_schema AS s \
+            WHERE s.type = 'index' AND s.name = l.name AND x.name IS NULL) \
+            FROM pragma_index_list({name}, COALESCE({schema}, 'main')) AS l, pragma_index_xinfo(l.name) AS x \
+            WHERE l.\"unique\" = 1 AND l.partial = 0 AND x.key = 1 \
+            UNION ALL SELECT '', name, NULL FROM pragma_table_info({name}, COALESCE({schema}, 'main')) WHERE pk > 0 \
+            ORDER BY 1",
+    checks: ("SELECT sql FROM sqlite_schema WHERE tbl_name = {name} AND type IN ('table', 'trigger')", 1),
+    types: &[
+        ("SmallInt", &["smallint", "int"]),
+        ("Integer", &["integer", "int"]),
+        ("BigInt", &["bigint", "int"]),
+        ("Float", &["float", "real", "doub"]),
+        ("Double", &["double", "real", "floa"]),
+        ("Text", &["text", "char", "clob"]),
+        ("Binary", &["blob"]),
+        ("Bool", &["boolean", "bool", "int"]),
+        ("Date", &["date", "text"]),
+        ("Time", &["time", "text"]),
+        ("Timestamp", &["timestamp", "datetime", "text"]),
+    ],
+    exact_types: false,
+    keeps_integer_ranges: false,
+    adds_checks: false,
+    timestamp_digits: 6,
+};
+
+/// Of PostgreSQL.
+#[cfg(feature = "postgres_backend")]
+pub(crate) static POSTGRES: Catalog = Catalog {
+    columns: "SELECT a.attname::text, COALESCE(b.typname, t.typname)::text, \
+            CASE WHEN a.attnotnull OR t.typnotnull THEN 'NO' ELSE 'YES' END, \
+            CASE WHEN t.typname IN ('timestamp', 'timestamptz') AND a.atttypmod >= 0 THEN a.atttypmod::text END \
+            FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
+            LEFT JOIN pg_type b ON t.typtype = 'd' AND b.oid = t.typbasetype \
+            WHERE a.attrelid = to_regclass({table}) AND a.attnum > 0 AND NOT a.attisdropped",
+    unique_keys: "SELECT i.indexrelid::text, a.attname::text, \
+            CASE WHEN k.attnum = 0 THEN pg_get_indexdef(i.indexrelid, k.place::int, true) END \
+            FROM pg_index i CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place) \
+            LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND k.attnum <> 0 \
+            WHERE i.indrelid = to_regclass({table}) AND i.indisunique AND i.indisvalid AND i.indpred IS NULL \
+            AND k.place <= i.indnkeyatts ORDER BY 1",
+    checks: (
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint \
+            WHERE conrelid = to_regclass({table}) AND contype = 'c' AND convalidated",
+        1,
+    ),
+    types: &[
+        ("SmallInt", &["int2"]),
+        ("Integer", &["int4"]),
+        ("BigInt", &["int8"]),
+        ("Float", &["float4"]),
+        ("Double", &["float8"]),
+        ("Numeric", &["numeric"]),
+        ("Text", &["text", "varchar", "bpchar", "citext", "name"]),
+        ("Binary", &["bytea"]),
+        ("Bool", &["bool"]),
+        ("Date", &["date"]),
+        ("Time", &["time"]),
+        ("Timestamp", &["timestamp"]),
+        ("Timestamptz", &["timestamptz"]),
+        ("Uuid", &["uuid"]),
+        ("Json", &["json"]),
+        ("Jsonb", &["jsonb"]),
+    ],
+    exact_types: true,
+    keeps_integer_ranges: true,
+    adds_checks: true,
+    timestamp_digits: 6,
+};
+
+/// Of MySQL and MariaDB.
+#[cfg(feature = "mysql_backend")]
+pub(crate) static MYSQL: Catalog = Catalog {
+    columns: "SELECT column_name, column_type, is_nullable, CAST(datetime_precision AS CHAR) \
+            FROM information_schema.columns \
+            WHERE table_schema = COALESCE({schema}, DATABASE()) AND table_name = {name}",
+    unique_keys: "SELECT s.index_name, s.column_name, NULLIF(c.generation_expression, '') \
+            FROM information_schema.statistics s LEFT JOIN information_schema.columns c \
+            ON c.table_schema = s.table_schema AND c.table_name = s.table_name AND c.column_name = s.column_name \
+            WHERE s.table_schema = COALESCE({schema}, DATABASE()) AND s.table_name = {name} AND s.non_unique = 0 \
+            ORDER BY s.index_name",
+    // Names of CHECKs are not unique in MariaDB, so that `information_schema` mixes those of several tables up.
+    checks: ("SHOW CREATE TABLE {ident}", 2),
+    types: &[
+        ("TinyInt", &["tinyint"]),
+        ("SmallInt", &["smallint"]),
+        ("Integer", &["int", "mediumint"]),
+        ("BigInt", &["bigint"]),
+        ("Float", &["float"]),
+        ("Double", &["double"]),
+        ("Numeric", &["decimal"]),
+        ("Text", &["varchar", "char", "tinytext", "text", "mediumtext", "longtext", "enum", "json"]),
+        ("Binary", &["blob", "binary", "varbinary", "tinyblob", "mediumblob", "longblob"]),
+        ("Bool", &["tinyint", "bit"]),
+        ("Date", &["date"]),
+        ("Time", &["time"]),
+        ("Timestamp", &["datetime(6)", "datetime", "timestamp"]),
+        ("Datetime", &["datetime(6)", "datetime", "timestamp"]),
+        ("Json", &["json", "longtext"]),
+    ],
+    exact_types: true,
+    keeps_integer_ranges: true,
+    adds_checks: true,
+    timestamp_digits: 0,
+};
