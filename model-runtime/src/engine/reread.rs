@@ -23,10 +23,12 @@ impl Source {
         sets: &Assignments<'_, DB>,
         wanted: Wanted,
     ) -> Result<Self> {
-        match (DB::RETURNING, sets.only_values(), wanted) {
+        // Hooks see the whole row as it is stored.
+        let is_known = sets.only_values() && wanted == Wanted::Assigned && M::hooks().is_none();
+        match (DB::RETURNING, sets.only_values()) {
+            _ if is_known && DB::STORES_AS_BOUND => Ok(Self::Known),
             (true, ..) => Ok(Self::Returned),
-            (false, true, Wanted::Assigned) => Ok(Self::Known),
-            (false, false, _) if sets.computed_mask() & M::Pk::MASK != 0 => Err(Error::Query(format!(
+            (false, false) if sets.computed_mask() & M::Pk::MASK != 0 => Err(Error::Query(format!(
                 "{}: this database does not tell which primary key an expression gives; assign a value",
                 M::NAME
             ))),

@@ -18,6 +18,8 @@ use diesel::row::Row;
 pub trait Dialect: Backend + 'static {
     /// Whether INSERT and UPDATE return rows. Without it, rows are read again in the same transaction.
     const RETURNING: bool = true;
+    /// Whether a value is stored as it was bound, so that an UPDATE of values alone need not read it back.
+    const STORES_AS_BOUND: bool = false;
     /// Whether the assignments of one UPDATE all read the old row. Without it the table is joined to itself
     /// where they read each other's columns.
     const OLD_ROW_IN_SET: bool = true;
@@ -119,6 +121,8 @@ macro_rules! binds {
 
 #[cfg(feature = "sqlite")]
 impl Dialect for diesel::sqlite::Sqlite {
+    // RETURNING keeps the rows in a table of its own, which costs as much as the update.
+    const STORES_AS_BOUND: bool = true;
     const CATALOG: Option<&'static Catalog> = Some(&crate::schema::SQLITE);
 
     binds!();
@@ -135,6 +139,7 @@ impl Dialect for diesel::pg::Pg {
 #[cfg(feature = "mysql_backend")]
 impl Dialect for diesel::mysql::Mysql {
     const RETURNING: bool = false;
+    const STORES_AS_BOUND: bool = true;
     const OLD_ROW_IN_SET: bool = false;
     const DEADLOCK_ENDS_TRANSACTION: bool = true;
     // `INSERT IGNORE` would also store what the row may not have.

@@ -33,11 +33,13 @@ end
 
 local alone, done = 'W0' .. own, {}
 for i, key in ipairs(KEYS) do
-  -- Most keys hold no intent; a row may be long and is not read.
-  if redis.call('GETRANGE', key, 0, 0) == 'W' then
-    merge(key, redis.call('GET', key), redis.call('PTTL', key))
-  else
-    redis.call('SET', key, alone, 'PX', ARGV[2])
+  -- A row that is not cached, as most of a bulk write are, takes one call; a row that is, may be long and is not read.
+  if not redis.call('SET', key, alone, 'PX', ARGV[2], 'NX') then
+    if redis.call('GETRANGE', key, 0, 0) == 'W' then
+      merge(key, redis.call('GET', key), redis.call('PTTL', key))
+    else
+      redis.call('SET', key, alone, 'PX', ARGV[2])
+    end
   end
   done[i] = 1
 end

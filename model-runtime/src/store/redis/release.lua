@@ -1,24 +1,21 @@
 -- protocol::release, of each key; token
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local entries = redis.call('MGET', unpack(KEYS))
+-- What stands under a key by now, false for nothing: a key may be there twice.
+local held, gone = {}, {}
 
--- Whether the intent had been lost, as 1 or 0.
-local function release(key)
-  local entry = redis.call('GET', key)
-  if not entry then
-    return 1
-  end
-  if string.sub(entry, 1, 1) ~= 'W' then
-    redis.call('DEL', key)
-    return 1
+-- The entry that is left, false for nothing, and whether the intent had been lost, as 1 or 0.
+local function release(entry)
+  if not entry or string.sub(entry, 1, 1) ~= 'W' then
+    return false, 1
   end
   if string.sub(entry, 2, 2) == '2' then
-    return 0
+    return entry, 0
   end
   -- Most intents are alone.
   if #entry == 31 and string.sub(entry, 3, 18) == ARGV[1] and string.match(entry, '^%d+$', 19) then
-    redis.call('DEL', key)
-    return 0
+    return false, 0
   end
   local owners, lost = {}, 1
   for at = 3, #entry - 28, 29 do
@@ -32,16 +29,25 @@ local function release(key)
       owners[#owners + 1] = string.sub(entry, at, at + 28)
     end
   end
-  if #owners == 0 then
-    redis.call('DEL', key)
-  else
-    redis.call('SET', key, 'W1' .. table.concat(owners), 'KEEPTTL')
-  end
-  return lost
+  return #owners > 0 and 'W1' .. table.concat(owners), lost
 end
 
 local lost = {}
 for i, key in ipairs(KEYS) do
-  lost[i] = release(key)
+  local entry = held[key]
+  if entry == nil then
+    entry = entries[i]
+  end
+  local left
+  left, lost[i] = release(entry)
+  held[key] = left
+  if not left then
+    gone[#gone + 1] = key
+  elseif left ~= entry then
+    redis.call('SET', key, left, 'KEEPTTL')
+  end
+end
+if #gone > 0 then
+  redis.call('DEL', unpack(gone))
 end
 return lost
