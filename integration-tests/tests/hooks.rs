@@ -109,6 +109,18 @@ on_every_database! {
         assert_eq!(logged(), seen);
     }
 
+    fn a_hook_sees_the_row_as_it_is_stored(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let mut p = created!(&mut db, "pump");
+        // Another writer, behind this instance's back.
+        diesel::update(projects::table.find(p.id)).set(projects::name.eq("theirs")).execute(db.connection()).unwrap();
+        logged();
+        p.update().events(5).execute(&mut db).unwrap();
+        assert_eq!(logged(), ["before Update events=true", "Update theirs events"]);
+        assert_eq!(p.name, "pump", "memory takes the assigned fields alone");
+    }
+
     fn upserts_and_writes_by_predicate_are_seen_as_the_table_says(conn) {
         let cache = Cache::memory();
         let mut db = Session::new(conn, &cache);

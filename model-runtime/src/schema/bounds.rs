@@ -270,6 +270,7 @@ mod tests {
     fn what_is_not_understood_is_no_bound() {
         for text in [
             "CHECK (events >= 0 OR name = 'x')",
+            "CHECK (events >= 0 AND events <= 10 OR name = 'x')",
             "CHECK (NOT events >= 0)",
             "CHECK (other >= 0)",
             "CHECK (events + 1 >= 0)",
