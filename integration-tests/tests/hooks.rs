@@ -47,6 +47,9 @@ impl Hooks for Watched {
         if let Some(name) = pending.value(projects::name).map(|name| name.trim().to_owned()) {
             pending.set(projects::name, name);
         }
+        if pending.value(projects::name).is_some_and(|name| name == "move") {
+            pending.set(projects::id, 4711);
+        }
         if pending.value(projects::organization_id) == Some(&99) {
             pending.set(projects::events, -1);
         }
@@ -139,6 +142,20 @@ on_every_database! {
         assert_eq!(Watched::update_where(projects::slug.eq("g")).name(" all ").execute(&mut db).unwrap(), 1);
         assert_eq!(logged(), ["before Update events=false"]);
         assert_eq!(Watched::get_from_cache(&mut db, projects::slug, "g").unwrap().name, "all");
+    }
+
+    fn a_hook_cannot_move_rows_that_are_not_in_hand(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        created!(&mut db, "pump");
+        let moves = [
+            Watched::update_where(projects::slug.eq("pump")).name("move").execute(&mut db).unwrap_err(),
+            Watched::create_or_update().slug("pump").defaults(|d| d.name("move")).execute(&mut db).unwrap_err(),
+        ];
+        for error in moves {
+            assert!(matches!(&error, Error::Query(text) if text.contains("primary key")), "{error}");
+        }
+        assert_eq!(Watched::get_from_cache(&mut db, projects::slug, "pump").unwrap().name, "pump");
     }
 
     fn a_refusal_sends_nothing(conn) {

@@ -75,6 +75,21 @@ on_every_database! {
         assert_eq!(Counter::create_or_update().a(1).execute(&mut db).unwrap(), CreateOrUpdate::Updated(1));
     }
 
+    fn a_cached_row_does_not_move_to_another_primary_key(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let p = Project::create().organization_id(1).slug("k").name("K").execute(&mut db).unwrap();
+        Project::get_from_cache(&mut db, projects::id, p.id).unwrap();
+        let moved = Project::create_or_update().slug("k").defaults(|d| d.id(p.id + 7)).execute(&mut db);
+        assert!(matches!(&moved, Err(Error::Query(text)) if text.contains("on_insert")), "{moved:?}");
+        assert_eq!(Project::get_from_cache(&mut db, projects::id, p.id).unwrap(), p);
+        let stored: i32 = projects::table.select(projects::id).first(db.connection()).unwrap();
+        assert_eq!(stored, p.id, "what is cached is what is stored");
+        let upsert = Project::create_or_update().slug("l").defaults(|d| d.organization_id(1).name("L"));
+        let done = upsert.on_insert(|d| d.id(p.id + 7)).execute(&mut db).unwrap();
+        assert!(matches!(done, CreateOrUpdate::Created(row) if row.id == p.id + 7));
+    }
+
     fn empty_defaults_leave_even_timestamps_alone(conn) {
         let statements = count::statements(conn);
         let cache = Cache::memory();

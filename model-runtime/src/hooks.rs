@@ -70,7 +70,8 @@ pub type HookError = Box<dyn StdError + Send + Sync>;
 pub trait Hooks: SentryModel {
     /// Runs before the statement of a write is sent. What it sets is written too; an error refuses the write.
     ///
-    /// Timestamps and defaults are filled in after it.
+    /// Timestamps and defaults are filled in after it. Columns of `set_sql` are not seen, and win over what it sets; it
+    /// cannot move rows that are not in hand to another primary key.
     ///
     /// # Errors
     /// The caller gets it as [`Error::Refused`](crate::Error::Refused), and nothing is sent.

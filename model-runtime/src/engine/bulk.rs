@@ -24,8 +24,8 @@ where
     P: QueryFragment<S::Backend> + Sync,
     S: Executor,
 {
-    check_fields::<M, S>(&patch, &sql)?;
     hooks::before::<M>(&mut patch, Write::Update)?;
+    check_fields::<M, S>(&patch, &sql)?;
     M::auto_now(&mut patch, db.now());
     let mut sets = Assignments::new::<M>(Purpose::Update);
     M::visit(&patch, &mut sets)?;

@@ -32,6 +32,7 @@ where
 {
     check_lookup::<M, S>(lookup, "create_or_update")?;
     hooks::before::<M>(&mut defaults, Write::Update)?;
+    check_moves::<M, S>(&defaults)?;
     if !is_one_unit::<M, S>(db, lookup, &defaults)? {
         return attempt(db, lookup, &defaults, &on_insert).await;
     }
@@ -334,14 +335,39 @@ where
     }
 }
 
+/// The keys of updated rows come from the statement, which names rows that moved by their new keys: their old entries
+/// would stay.
+fn check_moves<M, S>(defaults: &M::Patch) -> Result<()>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    match M::cache().is_some() && mask_of::<M, S>(defaults)? & M::Pk::MASK != 0 {
+        true => Err(Error::Query(format!(
+            "{}: create_or_update cannot assign the primary key to cached rows that are there; give it in `on_insert`",
+            M::NAME
+        ))),
+        false => Ok(()),
+    }
+}
+
 fn is_empty<M, S>(patch: &M::Patch) -> Result<bool>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    Ok(mask_of::<M, S>(patch)? == 0)
+}
+
+/// Bit *i* is set where field *i* is assigned.
+fn mask_of<M, S>(patch: &M::Patch) -> Result<u64>
 where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
     let mut pairs = Assignments::<S::Backend>::new::<M>(Purpose::Update);
     M::visit(patch, &mut pairs)?;
-    Ok(pairs.pairs.is_empty())
+    Ok(pairs.mask())
 }
 
 fn names<M, S>(lookup: &M::Patch) -> String

@@ -48,9 +48,17 @@ pub(crate) fn range_of(column: &str, texts: &[String]) -> Range {
         let refused = refused.fold(Range::default(), Range::and);
         match tokens.get(..2) {
             Some([create, trigger]) if is_word(create, "create") && is_word(trigger, "trigger") => {
-                let updates = tokens.iter().any(|token| is_word(token, "update"));
-                let event = if updates { &mut on_update } else { &mut on_insert };
-                *event = event.and(refused);
+                // One that only warns, comes too late or looks at some columns alone, keeps nothing.
+                let says = |words: &[&str]| {
+                    tokens
+                        .windows(words.len())
+                        .any(|run| run.iter().zip(words).all(|(token, word)| is_word(token, word)))
+                };
+                if says(&["raise"]) && says(&["before", "insert", "on"]) {
+                    on_insert = on_insert.and(refused);
+                } else if says(&["raise"]) && says(&["before", "update", "on"]) {
+                    on_update = on_update.and(refused);
+                }
             }
             _ => {
                 let clauses = after(&tokens, &["check"]).map(|clause| conjunction(&column, clause));
@@ -83,7 +91,10 @@ fn after<'t>(tokens: &'t [Token], words: &'t [&'t str]) -> impl Iterator<Item = 
             depth -= usize::from(is_symbol(token, ")"));
             depth == 0
         })?;
-        rest.get(1..end)
+        // MySQL and PostgreSQL have CHECKs that are switched off.
+        let mut behind = rest.iter().skip(end).take_while(|token| !is_symbol(token, ",")).take(8);
+        let enforced = !behind.any(|token| is_word(token, "enforced"));
+        rest.get(1..end).filter(|_| enforced)
     })
 }
 
@@ -177,7 +188,7 @@ fn mirrored(operator: &str) -> &str {
 
 fn tokens(text: &str) -> Vec<Token> {
     let mut out: Vec<Token> = Vec::new();
-    let mut rest = text.trim_start();
+    let mut rest = without_comment(text);
     while let Some(first) = rest.chars().next() {
         let (token, length) = token(rest, first);
         // A sign belongs to the number after it, unless something stands before it.
@@ -198,9 +209,23 @@ fn tokens(text: &str) -> Vec<Token> {
         } else {
             out.push(token);
         }
-        rest = rest.get(length..).unwrap_or_default().trim_start();
+        rest = without_comment(rest.get(length..).unwrap_or_default());
     }
     out
+}
+
+/// What follows white space and comments, which SQLite keeps; MySQL's `/*!` is code.
+fn without_comment(text: &str) -> &str {
+    let mut rest = text.trim_start();
+    loop {
+        rest = if let Some(comment) = rest.strip_prefix("--") {
+            comment.split_once('\n').map_or("", |(_, after)| after).trim_start()
+        } else if let Some(comment) = rest.strip_prefix("/*").filter(|comment| !comment.starts_with('!')) {
+            comment.split_once("*/").map_or("", |(_, after)| after).trim_start()
+        } else {
+            return rest;
+        };
+    }
 }
 
 /// The first token, and how long it is.
@@ -256,6 +281,7 @@ mod tests {
             "CHECK (t.events >= 0 AND 10 >= events AND name <> 'or')",
             "CHECK (events IS NULL OR events BETWEEN 0 AND 10)",
             "check ([Events] between 0 and 10)",
+            "CREATE TABLE t (events INT, CHECK (events BETWEEN 0 AND 10), CHECK (b) NOT ENFORCED)",
         ] {
             assert_eq!(range(&[text]), (Some(0), Some(10)), "{text}");
         }
@@ -271,6 +297,9 @@ mod tests {
         for text in [
             "CHECK (events >= 0 OR name = 'x')",
             "CHECK (events >= 0 AND events <= 10 OR name = 'x')",
+            "CREATE TABLE t (events INT -- CHECK (events >= 0)\n, id INT /* CHECK (events >= 0) */)",
+            "CREATE TABLE `t` (`events` int, CHECK (`events` >= 0) /*!80016 NOT ENFORCED */)",
+            "CHECK ((events >= 0)) NOT ENFORCED",
             "CHECK (NOT events >= 0)",
             "CHECK (other >= 0)",
             "CHECK (events + 1 >= 0)",
@@ -293,6 +322,11 @@ mod tests {
             )
         };
         assert_eq!(range(&[&trigger("INSERT")]), (None, None));
+        assert_eq!(range(&[&trigger("INSERT"), &trigger("UPDATE OF name")]), (None, None));
+        let [late, quiet] = [("BEFORE", "AFTER"), ("RAISE(ABORT, 'no')", "1")]
+            .map(|(word, other)| trigger("UPDATE").replace(word, other));
+        assert_eq!(range(&[&trigger("INSERT"), &late]), (None, None));
+        assert_eq!(range(&[&trigger("INSERT"), &quiet]), (None, None));
         assert_eq!(range(&[&trigger("INSERT"), &trigger("UPDATE")]), (Some(0), Some(10)));
     }
 }

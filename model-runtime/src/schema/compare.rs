@@ -241,14 +241,70 @@ fn is_part(part: &Part, column: &str, function: Option<&str>) -> bool {
     match (function, &part.expression) {
         (None, None) => part.column.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(column)),
         (Some(function), Some(expression)) => {
-            essence(expression).contains(&essence(&format!("{function}({column}")))
+            let wanted = essence(&format!("{function}({column})"));
+            elements(expression).iter().any(|element| essence(element) == wanted)
         }
         _ => false,
     }
 }
 
-/// An expression without what databases add when they print it: quotes, spaces, and MySQL's own names of two functions.
+/// The expression alone; of SQLite's `CREATE INDEX … ON table (…)` what stands in its parentheses.
+fn elements(sql: &str) -> Vec<&str> {
+    let is_statement = sql.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("create"));
+    let inner = sql.split_once('(').and_then(|(_, inner)| Some(inner.rsplit_once(')')?.0));
+    let Some(inner) = inner.filter(|_| is_statement) else { return vec![sql] };
+    let (mut depth, mut from, mut elements) = (0_i32, 0, Vec::new());
+    for (at, letter) in inner.char_indices() {
+        match letter {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            ',' if depth == 0 => elements.extend(inner.get(std::mem::replace(&mut from, at + 1)..at)),
+            _ => {}
+        }
+    }
+    elements.extend(inner.get(from..));
+    elements
+}
+
+/// An expression without what databases add when they print it: quotes, spaces, casts to text, parentheses around a name,
+/// and MySQL's own names of two functions.
 fn essence(sql: &str) -> String {
-    let letters = sql.chars().filter(|c| c.is_alphanumeric() || matches!(c, '_' | '(' | '.'));
-    letters.collect::<String>().to_lowercase().replace("lcase(", "lower(").replace("ucase(", "upper(")
+    let letters = sql.chars().filter(|c| !c.is_whitespace() && !matches!(c, '"' | '`'));
+    let plain =
+        letters.collect::<String>().to_lowercase().replace("::text", "").replace("::charactervarying", "");
+    let plain = plain.replace("lcase(", "lower(").replace("ucase(", "upper(");
+    plain.replace("((", "(").replace("))", ")")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holds(expression: &str) -> bool {
+        let part = Part { column: None, expression: Some(expression.to_owned()) };
+        is_part(&part, "name", Some("LOWER"))
+    }
+
+    #[test]
+    fn an_index_is_on_the_normal_form_itself() {
+        for expression in [
+            "lower(name)",
+            "lower((name)::text)",
+            "lcase(`name`)",
+            "CREATE UNIQUE INDEX i ON users (LOWER(name))",
+            "CREATE UNIQUE INDEX \"i\" ON \"users\" (coalesce(a, b), lower( \"name\" ))",
+        ] {
+            assert!(holds(expression), "{expression}");
+        }
+        for expression in [
+            "lower(name2)",
+            "mylower(name)",
+            "(lower(name) || team)",
+            "upper(name)",
+            "CREATE UNIQUE INDEX i ON users (LOWER(name) || team)",
+            "CREATE UNIQUE INDEX i ON users (coalesce(lower(name), x))",
+        ] {
+            assert!(!holds(expression), "{expression}");
+        }
+    }
 }

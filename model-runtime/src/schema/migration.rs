@@ -65,7 +65,7 @@ fn check<DB: Dialect>(table: &str, column: &Column, catalog: &Catalog) -> Result
             out,
             "\nCREATE TRIGGER {trigger} BEFORE {event} ON {table} WHEN NOT (NEW.{quoted} BETWEEN {min} AND {max}) BEGIN \
              SELECT RAISE(ABORT, 'CHECK constraint failed: {} is outside {min}..={max}'); END;",
-            column.name
+            column.name.replace('\'', "''")
         );
     }
     Ok(out)
