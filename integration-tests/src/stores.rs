@@ -18,7 +18,7 @@ pub fn memory() -> Arc<dyn Store> {
 /// A Redis database that no other test uses at the same time.
 #[must_use]
 pub fn redis() -> Arc<dyn Store> {
-    Arc::new(RedisStore::new(&redis_url(), PATIENCE, PATIENCE).unwrap())
+    Arc::new(RedisStore::new(&redis_url(), PATIENCE, PATIENCE, Duration::ZERO).unwrap())
 }
 
 /// Its address.

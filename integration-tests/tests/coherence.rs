@@ -7,6 +7,7 @@ use integration_tests::on_every_database_and_store;
 use model_runtime::cache::protocol::Command;
 use model_runtime::prelude::*;
 use std::sync::mpsc;
+use std::time::Duration;
 
 on_every_database_and_store! {
     fn a_read_that_began_before_a_write_does_not_fill_afterwards(conn, place, store) {
@@ -54,7 +55,9 @@ on_every_database_and_store! {
 
     fn a_reader_after_the_commit_never_joins_an_older_load(conn, place, store) {
         let store = Interleaved::new(store);
-        let cache = Cache::builder().store(store.clone()).build().unwrap();
+        // The second reader stands still on the first one's thread, until it waits no longer for it.
+        let lease = Duration::from_millis(300);
+        let cache = Cache::builder().store(store.clone()).lease(lease).build().unwrap();
         let mut db = Session::new(conn, &cache);
         let p = Project::create().organization_id(1).slug("pump").name("old").execute(&mut db).unwrap();
         let (mut other, others_cache, id) = (place.connect(), cache.clone(), p.id);

@@ -59,7 +59,10 @@ fn ends(work: impl FnOnce() + Send + 'static) {
 }
 
 fn quick(url: &str) -> Cache {
-    Cache::builder().redis(url).lazy().io_timeout(Duration::from_millis(100)).build().unwrap()
+    // A restarted server is only read from for as long as an intent lives.
+    let lifetime = Duration::from_millis(300);
+    let cache = Cache::builder().redis(url).lazy().intent_lifetime(lifetime);
+    cache.io_timeout(Duration::from_millis(100)).build().unwrap()
 }
 
 #[test]
@@ -116,7 +119,7 @@ fn redis_killed_between_the_intent_and_its_release() {
     let server = Arc::new(Mutex::new(RedisServer::start()));
     let url = server.lock().unwrap().url();
     let patience = Duration::from_secs(20);
-    let store = Interleaved::new(Arc::new(RedisStore::new(&url, patience, patience).unwrap()));
+    let store = Interleaved::new(Arc::new(RedisStore::new(&url, patience, patience, Duration::ZERO).unwrap()));
     let cache = Cache::builder().store(store.clone()).build().unwrap();
     let mut p = create(&place, &cache);
     let victim = server.clone();
@@ -161,7 +164,7 @@ fn a_restarted_server_is_another_epoch() {
     let mut conn = place.connect();
     diesel::update(projects::table.find(p.id)).set(projects::name.eq("v1")).execute(&mut conn).unwrap();
     until_a_hit(&place, &cache, p.id, "v1");
-    assert_eq!(cache.stats().epoch_misses, 1);
+    assert!(cache.stats().epoch_misses >= 1);
 }
 
 #[test]
@@ -205,10 +208,11 @@ fn the_async_face_neither_hangs_nor_forgets() {
             let mut db = AsyncSession::new(&mut conn, &cache);
             let mut p =
                 Project::create().organization_id(1).slug("pump").name("v0").execute(&mut db).await.unwrap();
-            for _ in 0..2 {
+            let deadline = Instant::now() + HANGS;
+            while cache.stats().hits == 0 {
+                assert!(Instant::now() < deadline, "{:?}", cache.stats());
                 Project::get_from_cache(&mut db, projects::id, p.id).await.unwrap();
             }
-            assert_eq!(cache.stats().hits, 1);
             server.freeze();
             p.update().name("v1").execute(&mut db).await.unwrap();
             server.thaw();

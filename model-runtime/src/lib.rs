@@ -66,7 +66,7 @@ mod documents {
 }
 
 pub use cache::key::KeyText;
-pub use cache::{Cache, CacheBuilder, observe::Stats};
+pub use cache::{Cache, CacheBuilder, observe::Stats, outage::OutagePolicy};
 pub use changes::Changes;
 pub use clock::Clock;
 pub use engine::{Executor, Scope};
@@ -83,12 +83,12 @@ pub use model::{ModelSql, Predicate, SentryModel};
 pub use model_derive::SentryModel;
 pub use operation::{
     Attach, Attached, Create, CreateMany, CreateOrUpdate, Defaults, Delete, DeleteWhere, ForeignKey, Get,
-    GetMany, GetOrCreate, HasDefaults, HasOnInsert, HasPatch, HasSql, Operation, Refresh, RunWithSql, Save,
+    GetMany, GetOrCreate, HasDefaults, HasOnInsert, HasPatch, HasSql, Invalidate, Operation, Refresh, RunWithSql, Save,
     SaveMany, SetSql, SqlFor, Update, UpdateWhere, Upsert, VerifySchema,
 };
 pub use schema::{Catalog, Describe, SchemaProblem, SchemaProblemKind};
 #[cfg(feature = "async")]
 pub use session::{AsyncCallback, AsyncSession};
-pub use session::{Face, Runner, Session, Transaction, TransactionNode};
+pub use session::{CacheOutcome, Face, Runner, Session, Transaction, TransactionNode};
 pub use statement::{Assignments, Dialect, Shapes, SqlSet, Statement};
 pub use tracked::Tracked;

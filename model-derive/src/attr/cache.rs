@@ -1,20 +1,44 @@
-//! `#[cache_fields(slug, (organization_id, name), ttl = "5m")]`
+//! `#[cache_fields(slug, (organization_id, name), ttl = "5m", negative = "30s", outage = "refuse")]`
 use super::items::items;
 use super::keys::unknown_cache_key;
-use super::literal::duration;
+use super::literal::{duration, percent};
 use super::normal::LookupField;
 use super::slot::Slot;
 use crate::ctxt::Ctxt;
-use crate::ir::Ttl;
+use crate::ir::{Outage, Ttl};
 use proc_macro2::Span;
 use syn::parse::ParseStream;
 use syn::token::Paren;
-use syn::{Attribute, Error, Ident, Lit, Result, Token, parenthesized};
+use syn::{Attribute, Error, Ident, Lit, LitStr, Result, Token, parenthesized};
 
-/// The lookups in the order of the attribute, and how long rows stay.
+/// The lookups in the order of the attribute, and the settings that were given.
 pub(crate) struct CacheAttr {
     pub(crate) lookups: Vec<LookupAttr>,
     pub(crate) ttl: Option<Ttl>,
+    pub(crate) jitter: Option<u8>,
+    pub(crate) negative: Option<Ttl>,
+    pub(crate) outage: Option<Outage>,
+}
+
+/// The settings, each of which may be given once.
+struct Settings {
+    ttl: Slot<Ttl>,
+    jitter: Slot<u8>,
+    negative: Slot<Ttl>,
+    outage: Slot<Outage>,
+}
+
+impl Settings {
+    fn read(&mut self, cx: &Ctxt, key: &Ident, input: ParseStream) -> Result<()> {
+        match key.to_string().as_str() {
+            "ttl" => self.ttl.set(cx, key.span(), time(key, input)?),
+            "negative" => self.negative.set(cx, key.span(), time(key, input)?),
+            "jitter" => self.jitter.set(cx, key.span(), percent(&input.parse()?)?),
+            "outage" => self.outage.set(cx, key.span(), outage(&input.parse()?)?),
+            _ => return Err(unknown_cache_key(key)),
+        }
+        Ok(())
+    }
 }
 
 /// `slug`, or `(organization_id, name)`.
@@ -26,24 +50,33 @@ pub(crate) struct LookupAttr {
 impl CacheAttr {
     pub(super) fn read(cx: &Ctxt, attr: &Attribute) -> Self {
         let mut lookups = Vec::new();
-        let mut ttl = Slot::new("ttl");
+        let mut settings = Settings {
+            ttl: Slot::new("ttl"),
+            jitter: Slot::new("jitter"),
+            negative: Slot::new("negative"),
+            outage: Slot::new("outage"),
+        };
         items(cx, attr, "#[cache_fields()]` for the primary key alone, or `#[cache_fields(slug)]", |input| {
             if input.peek(Paren) {
                 lookups.push(composite(cx, input)?);
             } else if input.peek2(Token![=]) {
                 let key: Ident = input.parse()?;
                 input.parse::<Token![=]>()?;
-                if key != "ttl" {
-                    return Err(unknown_cache_key(&key));
-                }
-                ttl.set(cx, key.span(), time_to_live(input)?);
+                settings.read(cx, &key, input)?;
             } else {
                 let field = LookupField::read(cx, input)?;
                 lookups.push(LookupAttr { span: field.name.span(), fields: vec![field] });
             }
             Ok(())
         });
-        Self { lookups, ttl: ttl.take() }
+        let Settings { ttl, jitter, negative, outage } = settings;
+        Self {
+            lookups,
+            ttl: ttl.take(),
+            jitter: jitter.take(),
+            negative: negative.take(),
+            outage: outage.take(),
+        }
     }
 }
 
@@ -63,13 +96,25 @@ fn composite(cx: &Ctxt, input: ParseStream) -> Result<LookupAttr> {
     }
 }
 
-fn time_to_live(input: ParseStream) -> Result<Ttl> {
+fn time(key: &Ident, input: ParseStream) -> Result<Ttl> {
     let written: Lit = input.parse()?;
     let Lit::Str(text) = &written else {
-        let message = format!("a duration is a text with a unit; write `ttl = {}`", example(&written));
+        let message = format!("a duration is a text with a unit; write `{key} = {}`", example(&written));
         return Err(Error::new(written.span(), message));
     };
     Ok(Ttl { millis: duration(text)?, span: text.span() })
+}
+
+fn outage(text: &LitStr) -> Result<Outage> {
+    match text.value().as_str() {
+        "proceed" => Ok(Outage::Proceed),
+        "refuse" => Ok(Outage::Refuse),
+        "outbox" => Ok(Outage::Outbox),
+        other => {
+            let message = format!("`{other}` is no policy; it is \"proceed\", \"refuse\" or \"outbox\"");
+            Err(Error::new(text.span(), message))
+        }
+    }
 }
 
 /// `"300s"` for `300`.

@@ -5,7 +5,7 @@ use syn::spanned::Spanned;
 use syn::{Attribute, Error, Ident};
 
 /// Keys of `#[cache_fields]` that are reserved.
-const CACHE_KEYS_OF_LATER_VERSIONS: [&str; 5] = ["jitter", "name", "near", "negative", "outage"];
+const CACHE_KEYS_OF_LATER_VERSIONS: [&str; 2] = ["name", "near"];
 
 /// The name of an attribute: `bounded` of `#[bounded(auto)]`.
 pub(super) fn name_of(attr: &Attribute) -> String {
@@ -27,10 +27,10 @@ pub(super) fn unknown(key: &Ident, attribute: &str, known: &[&str]) -> Error {
     Error::new(key.span(), format!("`#[{attribute}]` has no key `{key}`; {remedy}"))
 }
 
-/// The error about a key of `#[cache_fields]` other than `ttl`.
+/// The error about a key that `#[cache_fields]` does not have.
 pub(super) fn unknown_cache_key(key: &Ident) -> Error {
     if CACHE_KEYS_OF_LATER_VERSIONS.contains(&key.to_string().as_str()) {
         return Error::new(key.span(), format!("`{key}` is not supported yet; remove it"));
     }
-    unknown(key, "cache_fields", &["ttl"])
+    unknown(key, "cache_fields", &["ttl", "jitter", "negative", "outage"])
 }

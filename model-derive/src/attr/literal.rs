@@ -29,6 +29,15 @@ pub(super) fn duration(text: &LitStr) -> Result<u64> {
     millis(&text.value()).map_err(|message| Error::new(text.span(), message))
 }
 
+/// A share such as `"10%"`, of 50 at most.
+pub(super) fn percent(text: &LitStr) -> Result<u8> {
+    let number = text.value().strip_suffix('%').and_then(|digits| digits.parse().ok());
+    number.filter(|share| *share <= 50).ok_or_else(|| {
+        let message = format!("`{}` is no share; write `0%` to `50%`", text.value());
+        Error::new(text.span(), message)
+    })
+}
+
 fn millis(text: &str) -> std::result::Result<u64, String> {
     const FORM: &str = "write numbers with units: `30s`, `5m`, `1h30m`";
     let not_one = || format!("`{text}` is not a duration; {FORM}");

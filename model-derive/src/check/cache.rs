@@ -16,12 +16,16 @@ pub(super) fn width_of_keys(cx: &Ctxt, model: &Model) {
 
 /// An entry that expires at once would cost two round trips on every read and never be a hit.
 pub(super) fn time_to_live(cx: &Ctxt, model: &Model) {
-    if let Caching::On { ttl, .. } = &model.caching
-        && ttl.millis == 0
-    {
+    let Caching::On { ttl, negative, .. } = &model.caching else { return };
+    if ttl.millis == 0 {
         cx.error(
             ttl.span,
             "`ttl` is zero, so no lookup would ever be a hit; give it some time, or remove `#[cache_fields]`",
         );
+    }
+    if let Some(negative) = negative
+        && negative.millis == 0
+    {
+        cx.error(negative.span, "`negative` is zero; give it some time, or leave it out");
     }
 }

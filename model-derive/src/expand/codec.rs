@@ -1,7 +1,7 @@
 //! How a row is cached, and the fingerprint of its schema.
 use super::lookups::handle;
 use super::paths::here;
-use crate::ir::{Caching, Model};
+use crate::ir::{Caching, Model, Outage};
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
@@ -18,6 +18,9 @@ pub(super) fn expand(model: &Model) -> TokenStream {
 //     }
 //     static __SPEC: __rt::CacheSpec<Project> = __rt::CacheSpec {
 //         ttl_ms: 300000,
+//         jitter_percent: 10,
+//         negative_ms: 0,
+//         outage: __rt::OutagePolicy::Proceed,
 //         key: __rt::key_texts::<(__rt::Col<Project, projects::id>,)>,
 //         texts: <(__rt::Col<Project, projects::id>,) as __rt::KeyTexts>::texts,
 //         lookups: &[__lookup::<projects::slug>(), …],
@@ -34,8 +37,9 @@ pub(super) fn expand(model: &Model) -> TokenStream {
 // `__lookup` asks for no more than the impls of `CacheKey` gave: a type that cannot be a key is an error there
 // and not a second time here. Field by field: serde attributes on the struct are the user's, and the cache does not ask for them.
 fn cache(model: &Model) -> Option<TokenStream> {
-    let Caching::On { ttl, lookups } = &model.caching else { return None };
-    let (ident, ttl) = (&model.ident, ttl.millis);
+    let Caching::On { ttl, jitter, negative, outage, lookups } = &model.caching else { return None };
+    let (ident, ttl, negative) = (&model.ident, ttl.millis, negative.as_ref().map_or(0, |ttl| ttl.millis));
+    let outage = policy(*outage);
     let key = model.columns(&model.key);
     let lookups = lookups.iter().map(|key| handle(model, key));
     let (encode, decode) = (encode(model), decode(model));
@@ -46,6 +50,9 @@ fn cache(model: &Model) -> Option<TokenStream> {
             }
             static __SPEC: __rt::CacheSpec<#ident> = __rt::CacheSpec {
                 ttl_ms: #ttl,
+                jitter_percent: #jitter,
+                negative_ms: #negative,
+                outage: #outage,
                 key: __rt::key_texts::<#key>,
                 texts: <#key as __rt::KeyTexts>::texts,
                 lookups: &[#(__lookup::<#lookups>()),*],
@@ -58,6 +65,14 @@ fn cache(model: &Model) -> Option<TokenStream> {
             ::core::option::Option::Some(&__SPEC)
         }
     })
+}
+
+fn policy(outage: Outage) -> TokenStream {
+    match outage {
+        Outage::Proceed => quote!(__rt::OutagePolicy::Proceed),
+        Outage::Refuse => quote!(__rt::OutagePolicy::Refuse),
+        Outage::Outbox => quote!(__rt::OutagePolicy::Outbox),
+    }
 }
 
 // At the field's type, where rustc reports one that serde cannot write.

@@ -118,7 +118,23 @@ pub(crate) enum Caching {
     /// No `#[cache_fields]`: lookups through the cache do not compile.
     Off,
     /// By primary key and by these lookups.
-    On { ttl: Ttl, lookups: Vec<Key> },
+    On {
+        ttl: Ttl,
+        /// By how many percent times to live differ.
+        jitter: u8,
+        /// How long absence is cached, if it is.
+        negative: Option<Ttl>,
+        outage: Outage,
+        lookups: Vec<Key>,
+    },
+}
+
+/// What becomes of a write that the cache cannot be told of.
+#[derive(Clone, Copy)]
+pub(crate) enum Outage {
+    Proceed,
+    Refuse,
+    Outbox,
 }
 
 /// How long a cached row may stay.

@@ -1,7 +1,7 @@
 //! The primary key and the cached lookups.
 use super::resolve::Resolver;
 use crate::attr::{CacheAttr, LookupAttr, LookupField};
-use crate::ir::{Caching, Key, Part, Ttl};
+use crate::ir::{Caching, Key, Outage, Part, Ttl};
 use proc_macro2::Span;
 use syn::Ident;
 use syn::ext::IdentExt;
@@ -9,6 +9,9 @@ use syn::ext::IdentExt;
 /// Where `ttl` is not given: long enough to spare the database, short enough that a row which another
 /// program changes behind the cache is not wrong for a day.
 const DEFAULT_TTL_MS: u64 = 60 * 60 * 1000;
+
+/// Where `jitter` is not given: entries that were filled together do not expire together.
+const DEFAULT_JITTER: u8 = 10;
 
 /// `#[diesel(primary_key(…))]` names columns, as for Diesel; without it the column is `id`.
 pub(super) fn primary_key(resolver: &Resolver<'_>, written: Option<&[Ident]>) -> Key {
@@ -50,7 +53,9 @@ fn no_primary_key(resolver: &Resolver<'_>) {
 
 /// What is cached; a lookup by the primary key adds nothing, because that one always is.
 pub(super) fn caching(resolver: &Resolver<'_>, primary: &Key, written: Option<CacheAttr>) -> Caching {
-    let Some(CacheAttr { lookups: written, ttl }) = written else { return Caching::Off };
+    let Some(CacheAttr { lookups: written, ttl, jitter, negative, outage }) = written else {
+        return Caching::Off;
+    };
     let mut lookups: Vec<Key> = Vec::new();
     for LookupAttr { fields, span } in written {
         let part = |LookupField { name, form }: LookupField| {
@@ -69,7 +74,13 @@ pub(super) fn caching(resolver: &Resolver<'_>, primary: &Key, written: Option<Ca
             lookups.push(key);
         }
     }
-    Caching::On { ttl: ttl.unwrap_or(Ttl { millis: DEFAULT_TTL_MS, span: Span::call_site() }), lookups }
+    Caching::On {
+        ttl: ttl.unwrap_or(Ttl { millis: DEFAULT_TTL_MS, span: Span::call_site() }),
+        jitter: jitter.unwrap_or(DEFAULT_JITTER),
+        negative,
+        outage: outage.unwrap_or(Outage::Proceed),
+        lookups,
+    }
 }
 
 /// The primary key names the row's entry, which statements touch by the key as it is stored.

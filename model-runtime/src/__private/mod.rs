@@ -6,6 +6,7 @@ pub use helpers::{
 };
 
 pub use crate::cache::codec::{CacheSpec, CodecError, Decoder, Encoder, Fingerprint, LookupSpec, key_texts};
+pub use crate::cache::outage::OutagePolicy;
 pub use crate::error::Error;
 pub use crate::field::normal::iexact;
 pub use crate::field::null::{Probe, ProbeAny, ProbeOption};

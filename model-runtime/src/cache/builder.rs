@@ -27,6 +27,8 @@ pub struct CacheBuilder {
     namespace: String,
     lease: Duration,
     intent_lifetime: Duration,
+    refresh_ahead: f64,
+    outage_concurrency: usize,
     #[cfg(feature = "redis")]
     connect_timeout: Duration,
     #[cfg(feature = "redis")]
@@ -61,6 +63,8 @@ impl CacheBuilder {
             namespace: String::new(),
             lease: Duration::from_millis(Config::LEASE_MS),
             intent_lifetime: Duration::from_millis(Config::INTENT_MS),
+            refresh_ahead: Config::REFRESH_AHEAD,
+            outage_concurrency: Config::OUTAGE_CONCURRENCY,
             #[cfg(feature = "redis")]
             connect_timeout: CONNECT_TIMEOUT,
             #[cfg(feature = "redis")]
@@ -104,6 +108,19 @@ impl CacheBuilder {
         Self { intent_lifetime, ..self }
     }
 
+    /// How eagerly a row that is read is loaded again before its time to live ends, so that it never expires under
+    /// its readers; 1 unless told, 0 for never. The `beta` of probabilistic early expiration (XFetch): with 2, twice
+    /// as early.
+    pub fn refresh_ahead(self, beta: f64) -> Self {
+        Self { refresh_ahead: beta, ..self }
+    }
+
+    /// How many lookups ask the database at once while the store is out of reach; 64 unless told. The others of this
+    /// process wait for their turn.
+    pub fn outage_concurrency(self, lookups: usize) -> Self {
+        Self { outage_concurrency: lookups, ..self }
+    }
+
     /// How long a connection to Redis may take; 500 ms unless told.
     #[cfg(feature = "redis")]
     pub fn connect_timeout(self, connect_timeout: Duration) -> Self {
@@ -128,6 +145,13 @@ impl CacheBuilder {
     /// [`Error::Cache`] where no store was chosen, a duration is zero or over a day, the URL is none, or Redis does not
     /// answer; the text names the server, never the password.
     pub fn build(self) -> Result<Cache> {
+        if !(0.0..=f64::MAX).contains(&self.refresh_ahead) {
+            let message = format!("`refresh_ahead` is {}; it must be 0 or more", self.refresh_ahead);
+            return Err(Error::Cache(message));
+        }
+        if self.outage_concurrency == 0 {
+            return Err(Error::Cache("`outage_concurrency` is 0; no lookup would ever be answered".into()));
+        }
         let config = Config {
             prefix: match self.namespace.as_str() {
                 "" => Config::PREFIX.to_owned(),
@@ -135,6 +159,8 @@ impl CacheBuilder {
             },
             lease_ms: milliseconds("lease", self.lease)?,
             intent_ms: milliseconds("intent_lifetime", self.intent_lifetime)?,
+            refresh_ahead: self.refresh_ahead,
+            outage_concurrency: self.outage_concurrency,
         };
         Ok(Cache::new(self.into_store()?, config))
     }
@@ -147,7 +173,12 @@ impl CacheBuilder {
             Place::Store(store) => Ok(store),
             #[cfg(feature = "redis")]
             Place::Redis(url) => {
-                let store = crate::store::RedisStore::new(&url, self.connect_timeout, self.io_timeout)?;
+                let store = crate::store::RedisStore::new(
+                    &url,
+                    self.connect_timeout,
+                    self.io_timeout,
+                    self.intent_lifetime,
+                )?;
                 if !self.lazy {
                     store.check()?;
                 }

@@ -2,6 +2,7 @@
 //!
 //! Each field is encoded by itself with MessagePack, which describes its own types: a field may use
 //! `#[serde(untagged)]` or `serde_json::Value`. What serde attributes say on the *struct* is never asked.
+use super::outage::OutagePolicy;
 use crate::field::{FieldOf, KeyCols, KeyTexts};
 use crate::model::SentryModel;
 use crate::schema::Describe;
@@ -82,6 +83,12 @@ pub(crate) type Texts = Vec<(&'static str, String)>;
 pub struct CacheSpec<M: SentryModel> {
     /// How long a row may stay, in milliseconds.
     pub ttl_ms: u64,
+    /// By how many percent times to live differ.
+    pub jitter_percent: u8,
+    /// How long absence is remembered, in milliseconds; 0 for not at all.
+    pub negative_ms: u64,
+    /// What becomes of a write that the cache cannot be told of.
+    pub outage: OutagePolicy,
     /// The primary key's texts, of a row.
     pub key: fn(&M) -> Texts,
     /// The same, of the key.

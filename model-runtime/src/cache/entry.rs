@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! V | epoch 8 | token 16 | fingerprint 8 | load cost 4 | soft expiry 8 | payload     a row
+//! N | epoch 8 | token 16 | fingerprint 8                                            no row has this key
 //! L | token 16                                                                       a fill lease
 //! W | flag | (token 16, deadline 13)*                                                intents of live writers
 //! P | key of the row                                                                 a pointer
@@ -46,6 +47,13 @@ pub enum Entry<'e> {
         /// The encoded row.
         payload: &'e [u8],
     },
+    /// No row has this key.
+    Absent {
+        /// The life of the store it was leased in.
+        epoch: Epoch,
+        /// Of the schema that wrote it.
+        fingerprint: u64,
+    },
     /// A reader is asking the database.
     Lease {
         /// The reader's token.
@@ -84,6 +92,12 @@ fn parsed(bytes: &[u8]) -> Option<Entry<'_>> {
             };
             Some(Entry::Value { epoch: Epoch(u64::from_be_bytes(*epoch)), token: *token, meta, payload })
         }
+        b'N' => {
+            let (epoch, rest) = rest.split_first_chunk()?;
+            let (_, rest) = rest.split_first_chunk::<16>()?;
+            let fingerprint = u64::from_be_bytes(rest.try_into().ok()?);
+            Some(Entry::Absent { epoch: Epoch(u64::from_be_bytes(*epoch)), fingerprint })
+        }
         b'L' => Some(Entry::Lease { token: rest.try_into().ok()? }),
         b'W' => Some(Entry::Intents),
         b'P' => Some(Entry::Pointer { target: std::str::from_utf8(rest).ok()? }),
@@ -103,6 +117,12 @@ pub fn value(epoch: Epoch, token: Token, meta: Meta, payload: &[u8]) -> Vec<u8> 
     out.extend(meta.soft_expiry_ms.to_be_bytes());
     out.extend(payload);
     out
+}
+
+/// That no row has the key.
+#[must_use]
+pub fn absent(epoch: Epoch, token: Token, fingerprint: u64) -> Vec<u8> {
+    [b"N".as_slice(), &epoch.0.to_be_bytes(), &token, &fingerprint.to_be_bytes()].concat()
 }
 
 /// A fill lease.
@@ -158,6 +178,8 @@ mod tests {
         let bytes = value(Epoch(3), token, meta, b"row");
         assert_eq!(parse(&bytes), Entry::Value { epoch: Epoch(3), token, meta, payload: b"row" });
         assert_eq!(parse(&lease(token)), Entry::Lease { token });
+        assert_eq!(parse(&absent(Epoch(3), token, 7)), Entry::Absent { epoch: Epoch(3), fingerprint: 7 });
+        assert_eq!(parse(&absent(Epoch(3), token, 7)[..30]), Entry::Foreign);
         assert_eq!(parse(&pointer("a:b")), Entry::Pointer { target: "a:b" });
         assert_eq!(bytes[..HEADER], value(Epoch(3), token, Meta { fingerprint: 0, ..meta }, b"")[..HEADER]);
     }

@@ -1,16 +1,20 @@
 //! The handle that applications hold: every call of a session to the store goes through it.
 use super::builder::CacheBuilder;
 use super::codec::key_texts;
-use super::entry::new_token;
+use super::entry::{Token, new_token};
+use super::flight::Flights;
+use super::gate::Gate;
 use super::key::make_key;
 use super::observe::{Counters, Event, Stats};
-use super::outage::{Outage, Owed, Verdict};
+use super::keeper::{Hold, Keeper};
+use super::outage::{Debt, Outage, Verdict};
 use super::protocol::{Command, Reply};
 use crate::field::KeyTexts;
 use crate::model::SentryModel;
+use crate::error::{Error, Result as Fallible};
 use crate::store::{Answer, Store, StoreError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 /// How many postponed keys are released in one batch.
 const DRAIN_CHUNK: usize = 256;
@@ -32,6 +36,9 @@ struct Inner {
     config: Config,
     counters: Counters,
     outage: Mutex<Outage>,
+    flights: Flights,
+    gate: Gate,
+    keeper: Keeper,
     started: Instant,
 }
 
@@ -41,6 +48,10 @@ pub(crate) struct Config {
     pub(crate) prefix: String,
     pub(crate) lease_ms: u64,
     pub(crate) intent_ms: u64,
+    /// The factor of early refreshes; 0 for none.
+    pub(crate) refresh_ahead: f64,
+    /// How many lookups ask the database at once while the store is out of reach.
+    pub(crate) outage_concurrency: usize,
 }
 
 impl Config {
@@ -48,11 +59,19 @@ impl Config {
     pub(super) const PREFIX: &str = "modelcache";
     pub(super) const LEASE_MS: u64 = 3000;
     pub(super) const INTENT_MS: u64 = 10_000;
+    pub(super) const REFRESH_AHEAD: f64 = 1.0;
+    pub(super) const OUTAGE_CONCURRENCY: usize = 64;
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { prefix: Self::PREFIX.to_owned(), lease_ms: Self::LEASE_MS, intent_ms: Self::INTENT_MS }
+        Self {
+            prefix: Self::PREFIX.to_owned(),
+            lease_ms: Self::LEASE_MS,
+            intent_ms: Self::INTENT_MS,
+            refresh_ahead: Self::REFRESH_AHEAD,
+            outage_concurrency: Self::OUTAGE_CONCURRENCY,
+        }
     }
 }
 
@@ -103,6 +122,87 @@ impl Cache {
         self.0.counters.snapshot()
     }
 
+    /// Deletes every entry of a model, and returns how many; to be called after other programs changed many of its rows.
+    ///
+    /// Rows that are being written keep their intents, and a reader that asked the database before does not fill. It
+    /// looks at each key of the server, a thousand in a round trip: for single rows there is
+    /// [`invalidate`](SentryModel::invalidate).
+    ///
+    /// # Errors
+    /// [`Error::Cache`] where the store does not answer; some entries may be left then.
+    ///
+    /// # Example: after a script
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest.rs"));
+    /// # fn main() -> Result<(), Error> {
+    /// let cache = Cache::memory();
+    /// assert_eq!(cache.clear::<Project>()?, 0);
+    /// # Ok(()) }
+    /// ```
+    pub fn clear<M: SentryModel>(&self) -> Fallible<u64> {
+        let (mut cursor, mut count) = (0, 0);
+        loop {
+            let (next, deletions) = page(self.call(&[self.scan::<M>(cursor)]).map_err(out_of_reach)?);
+            for chunk in deletions.chunks(DRAIN_CHUNK) {
+                self.call(chunk).map_err(out_of_reach)?;
+            }
+            (cursor, count) = (next, count + deletions.len() as u64);
+            if cursor == 0 {
+                return Ok(count);
+            }
+        }
+    }
+
+    /// The same, awaited.
+    ///
+    /// # Errors
+    /// As [`clear`](Self::clear).
+    #[cfg(feature = "async")]
+    pub async fn clear_async<M: SentryModel>(&self) -> Fallible<u64> {
+        let (mut cursor, mut count) = (0, 0);
+        loop {
+            let scan = [self.scan::<M>(cursor)];
+            let (next, deletions) = page(self.call_async(&scan).await.map_err(out_of_reach)?);
+            for chunk in deletions.chunks(DRAIN_CHUNK) {
+                self.call_async(chunk).await.map_err(out_of_reach)?;
+            }
+            (cursor, count) = (next, count + deletions.len() as u64);
+            if cursor == 0 {
+                return Ok(count);
+            }
+        }
+    }
+
+    /// Tells the store what it is owed: keys that were written while it was out of reach. A background thread does so
+    /// once the store answers; call this before the process ends. It blocks, up to `patience`.
+    ///
+    /// # Errors
+    /// [`Error::Cache`] where keys are left: until their time to live ends, other processes may be served what
+    /// stood there before.
+    ///
+    /// # Example: at the end of `main`
+    /// ```
+    /// use model_runtime::Cache;
+    /// use std::time::Duration;
+    ///
+    /// let cache = Cache::memory();
+    /// cache.drain(Duration::from_secs(5))?;
+    /// # Ok::<_, model_runtime::Error>(())
+    /// ```
+    pub fn drain(&self, patience: Duration) -> Fallible<()> {
+        const PAUSE: Duration = Duration::from_millis(20);
+        let end = Instant::now() + patience;
+        while self.pay() {
+            if Instant::now() + PAUSE > end {
+                let left = self.outage().owed();
+                let count = if left == usize::MAX { "all".to_owned() } else { left.to_string() };
+                return Err(Error::Cache(format!("{count} keys are left that the store was not told of")));
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+
     /// The key of a row's entry, for diagnosis.
     #[must_use]
     pub fn row_key<M: SentryModel<Pk: KeyTexts>>(&self, row: &M) -> String {
@@ -110,8 +210,20 @@ impl Cache {
     }
 
     pub(super) fn new(store: Arc<dyn Store>, config: Config) -> Self {
-        let (counters, outage) = (Counters::default(), Mutex::default());
-        Self(Arc::new(Inner { store, config, counters, outage, started: Instant::now() }))
+        Self(Arc::new(Inner {
+            gate: Gate::new(config.outage_concurrency),
+            keeper: Keeper::new(config.intent_ms),
+            store,
+            config,
+            counters: Counters::default(),
+            outage: Mutex::default(),
+            flights: Flights::default(),
+            started: Instant::now(),
+        }))
+    }
+
+    fn scan<M: SentryModel>(&self, cursor: u64) -> Command {
+        Command::Scan { prefix: format!("{}:{}:", self.0.config.prefix, M::NAME), cursor }
     }
 
     pub(crate) fn key(&self, model: &str, fields: &[(&str, String)]) -> String {
@@ -122,17 +234,25 @@ impl Cache {
         &self.0.counters
     }
 
+    pub(crate) fn flights(&self) -> &Flights {
+        &self.0.flights
+    }
+
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.0.gate
+    }
+
     pub(crate) fn config(&self) -> &Config {
         &self.0.config
     }
 
     /// Sends a batch, after the releases that are still owed.
     pub(crate) fn call(&self, batch: &[Command]) -> Result<Answer, StoreError> {
-        while let Some(owed) = self.owed()? {
-            let releases = releases(&owed);
+        while let Some(debt) = self.debt()? {
+            let releases = releases(&debt);
             let answer = self.0.store.call(&releases);
             self.heard(&releases, answer)?;
-            self.paid(&owed);
+            self.paid(&debt);
         }
         let answer = self.0.store.call(batch);
         self.heard(batch, answer)
@@ -141,36 +261,47 @@ impl Cache {
     /// The same, awaited.
     #[cfg(feature = "async")]
     pub(crate) async fn call_async(&self, batch: &[Command]) -> Result<Answer, StoreError> {
-        while let Some(owed) = self.owed()? {
-            let releases = releases(&owed);
+        while let Some(debt) = self.debt()? {
+            let releases = releases(&debt);
             let answer = self.0.store.call_async(&releases).await;
             self.heard(&releases, answer)?;
-            self.paid(&owed);
+            self.paid(&debt);
         }
         let answer = self.0.store.call_async(batch).await;
         self.heard(batch, answer)
     }
 
-    /// These keys were written and their release was not answered: it is sent before the store is next
-    /// believed.
-    pub(crate) fn postpone(&self, keys: Vec<String>) {
-        self.0.counters.add(Event::Postponed, keys.len() as u64);
-        let now = self.now_ms();
-        self.outage().postpone(keys, now);
+    /// Places these intents again until the hold is dropped.
+    pub(crate) fn hold(&self, token: Token, keys: &Arc<[String]>) -> Option<Hold> {
+        (!keys.is_empty()).then(|| self.0.keeper.hold(self, token, keys))
     }
 
-    /// What must be released before anything else is sent; an error where nothing may be sent.
-    fn owed(&self) -> Result<Option<Owed>, StoreError> {
+    /// These keys were written and their release was not answered: it is sent before the store is next
+    /// believed.
+    pub(crate) fn postpone(&self, keys: &[String]) {
+        if keys.is_empty() {
+            return;
+        }
+        self.0.counters.add(Event::Postponed, keys.len() as u64);
+        let dropped = self.outage().postpone(keys);
+        self.0.counters.add(Event::DroppedInvalidation, dropped);
+        self.0.keeper.owe(self);
+    }
+
+    /// What must be sent before anything else; an error where nothing may be sent.
+    fn debt(&self) -> Result<Option<Debt>, StoreError> {
         match self.outage().verdict(self.now_ms(), DRAIN_CHUNK) {
             Verdict::Send => Ok(None),
-            Verdict::DrainFirst(owed) => Ok(Some(owed)),
+            Verdict::PayFirst(debt) => Ok(Some(debt)),
             Verdict::Unavailable => Err(StoreError("the store did not answer a moment ago".into())),
         }
     }
 
-    fn paid(&self, owed: &Owed) {
-        self.0.counters.add(Event::Drained, owed.keys.len() as u64);
-        self.outage().drained(owed);
+    fn paid(&self, debt: &Debt) {
+        if let Debt::Keys { keys, .. } = debt {
+            self.0.counters.add(Event::Drained, keys.len() as u64);
+        }
+        self.outage().paid(debt);
     }
 
     /// Takes note of what became of a batch.
@@ -181,23 +312,14 @@ impl Cache {
             false => Err(StoreError(format!("{} replies to {} commands", answer.replies.len(), batch.len()))),
         });
         match &answer {
-            Ok(answer) => self.answered(batch, answer),
+            Ok(_) => {
+                if self.outage().answered() {
+                    tracing::info!("the cache answers again");
+                }
+            }
             Err(error) => self.failed(error),
         }
         answer
-    }
-
-    fn answered(&self, batch: &[Command], answer: &Answer) {
-        let filled =
-            batch.iter().zip(&answer.replies).filter_map(|(command, reply)| match (command, reply) {
-                (Command::Swap { ttl_ms, .. }, Reply::Done(true)) => Some(*ttl_ms),
-                _ => None,
-            });
-        let mut outage = self.outage();
-        filled.for_each(|ttl_ms| outage.filled(ttl_ms));
-        if outage.answered() {
-            tracing::info!("the cache answers again");
-        }
     }
 
     fn failed(&self, error: &StoreError) {
@@ -217,8 +339,98 @@ impl Cache {
     }
 }
 
+/// What the background thread does.
+impl Cache {
+    pub(super) fn downgrade(&self) -> WeakCache {
+        WeakCache(Arc::downgrade(&self.0))
+    }
+
+    /// Places the intents of a commit that takes long.
+    pub(super) fn place_again(&self, token: Token, keys: &[String]) {
+        let lifetime_ms = self.config().intent_ms;
+        let place = |key: &String| Command::Place { key: key.clone(), token, lifetime_ms };
+        for chunk in keys.chunks(DRAIN_CHUNK) {
+            // Where it does not answer, the commit may outlive its intents: the release heals that.
+            let _ = self.call(&chunk.iter().map(place).collect::<Vec<_>>());
+        }
+    }
+
+    /// Tells the store what it is owed, as far as it answers; returns whether anything is left.
+    pub(super) fn pay(&self) -> bool {
+        loop {
+            let debt = self.outage().payable(self.now_ms(), DRAIN_CHUNK);
+            let Some(debt) = debt else { break };
+            let paid = match &debt {
+                Debt::Keys { .. } => {
+                    let releases = releases(&debt);
+                    self.heard(&releases, self.0.store.call(&releases)).is_ok()
+                }
+                Debt::Everything { .. } => self.empty(&format!("{}:", self.config().prefix)).is_ok(),
+            };
+            if !paid {
+                break;
+            }
+            self.paid(&debt);
+        }
+        self.outage().owed() > 0
+    }
+
+    /// Deletes every entry whose key begins with `prefix`, but for intents; whatever the debts are.
+    fn empty(&self, prefix: &str) -> Result<u64, StoreError> {
+        let (mut cursor, mut count) = (0, 0);
+        loop {
+            let scan = [Command::Scan { prefix: prefix.to_owned(), cursor }];
+            let answer = self.heard(&scan, self.0.store.call(&scan))?;
+            let (next, releases) = page(answer);
+            for chunk in releases.chunks(DRAIN_CHUNK) {
+                self.heard(chunk, self.0.store.call(chunk))?;
+            }
+            count += releases.len() as u64;
+            cursor = next;
+            if cursor == 0 {
+                return Ok(count);
+            }
+        }
+    }
+}
+
+/// A cache that may be gone.
+pub(super) struct WeakCache(Weak<Inner>);
+
+impl WeakCache {
+    pub(super) fn upgrade(&self) -> Option<Cache> {
+        self.0.upgrade().map(Cache)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.keeper.stop();
+    }
+}
+
 // By a token that nobody placed: whatever was filled since is deleted, intents of others stay.
-fn releases(owed: &Owed) -> Vec<Command> {
+fn releases(debt: &Debt) -> Vec<Command> {
+    match debt {
+        Debt::Keys { keys, .. } => deletions(keys),
+        Debt::Everything { .. } => Vec::new(),
+    }
+}
+
+/// Deletes what stands under the keys, but for intents.
+pub(crate) fn deletions(keys: &[String]) -> Vec<Command> {
     let token = new_token();
-    owed.keys.iter().map(|key| Command::Release { key: key.clone(), token }).collect()
+    keys.iter().map(|key| Command::Release { key: key.clone(), token }).collect()
+}
+
+/// Where a scan goes on, and how to delete what it has found.
+fn page(answer: Answer) -> (u64, Vec<Command>) {
+    match answer.replies.into_iter().next() {
+        Some(Reply::Page { next, keys }) => (next, deletions(&keys)),
+        _ => (0, Vec::new()),
+    }
+}
+
+pub(crate) fn out_of_reach(error: StoreError) -> Error {
+    Error::Cache(error.0)
 }

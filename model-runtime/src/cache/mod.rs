@@ -4,10 +4,14 @@
 mod builder;
 pub(crate) mod codec;
 pub mod entry;
+pub(crate) mod flight;
+pub(crate) mod gate;
+mod keeper;
 mod handle;
 pub mod key;
 pub mod observe;
 pub(crate) mod outage;
+pub(crate) mod outbox;
 pub mod protocol;
 pub(crate) mod read;
 pub(crate) mod write;

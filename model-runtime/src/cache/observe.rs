@@ -29,6 +29,12 @@ macro_rules! counters { ($($(#[$doc:meta])* $event:ident $field:ident)*) => {
 counters! {
     /// Lookups answered by the store.
     Hit hits
+    /// Lookups that the store answered with the absence of a row.
+    NegativeHit negative_hits
+    /// Hits that asked the database already, because their time was nearly over.
+    Refresh refreshes
+    /// Lookups that shared the database read of another reader in this process.
+    Shared shared
     /// Lookups that the store had nothing for; the database answered, and the answer may be filled.
     Miss misses
     /// Lookups that the database answered and that left the store alone: a write was under way, another
@@ -52,6 +58,8 @@ counters! {
     StoreError store_errors
     /// Keys whose release is to be sent again.
     Postponed postponed
+    /// Keys that were too many to remember: the store is emptied before it is believed again.
+    DroppedInvalidation dropped_invalidations
     /// Keys whose release was sent again.
     Drained drained
 }

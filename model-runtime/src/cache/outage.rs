@@ -1,6 +1,17 @@
 //! What happens while the store is out of reach: no time-out is paid twice, and no invalidation is lost.
 use std::collections::BTreeMap;
 
+/// What becomes of a write while the cache cannot be told of it: `#[cache_fields(outage = "…")]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutagePolicy {
+    /// It succeeds, and this process tells the cache later.
+    Proceed,
+    /// It fails before anything is committed.
+    Refuse,
+    /// The touched keys are stored in a table in the same transaction, and any process tells the cache.
+    Outbox,
+}
+
 const FIRST_PAUSE_MS: u64 = 1000;
 const LONGEST_PAUSE_MS: u64 = 30_000;
 /// How many keys wait for their release.
@@ -15,9 +26,8 @@ pub(crate) struct Outage {
     /// With the number of the last postponement, so that one that comes during a release is not lost.
     postponed: BTreeMap<String, u64>,
     postponements: u64,
-    /// Until then no row may be believed: keys were forgotten, and rows filled before may be stale.
-    distrust_until_ms: u64,
-    longest_ttl_ms: u64,
+    /// Keys were forgotten: with which postponement. Nothing is believed before the namespace is emptied.
+    forgot: Option<u64>,
 }
 
 /// What to do with a batch.
@@ -25,30 +35,55 @@ pub(crate) struct Outage {
 pub(crate) enum Verdict {
     /// Send it.
     Send,
-    /// Release these keys first; then ask again.
-    DrainFirst(Owed),
-    /// Do not send it: the store is out of reach.
+    /// Pay this first; then ask again.
+    PayFirst(Debt),
+    /// Do not send it: the store is out of reach, or owed more than a caller should wait for.
     Unavailable,
 }
 
-/// Keys to release, and up to which postponement that settles them.
+/// What the store must be told before it is believed.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Owed {
-    pub(crate) keys: Vec<String>,
-    until: u64,
+pub(crate) enum Debt {
+    /// Release these keys.
+    Keys {
+        keys: Vec<String>,
+        /// Up to which postponement that settles them.
+        until: u64,
+    },
+    /// Empty the namespace: more keys were touched than are remembered.
+    Everything {
+        /// Up to which postponement that settles it.
+        until: u64,
+    },
 }
 
 impl Outage {
+    /// What a caller may do; it pays a small debt itself.
     pub(crate) fn verdict(&self, now_ms: u64, chunk: usize) -> Verdict {
-        if now_ms < self.closed_until_ms || now_ms < self.distrust_until_ms {
+        if now_ms < self.closed_until_ms || self.forgot.is_some() || self.postponed.len() > chunk {
             return Verdict::Unavailable;
         }
-        match self.postponed.is_empty() {
-            true => Verdict::Send,
-            false => Verdict::DrainFirst(Owed {
-                keys: self.postponed.keys().take(chunk).cloned().collect(),
-                until: self.postponements,
-            }),
+        self.debt(chunk).map_or(Verdict::Send, Verdict::PayFirst)
+    }
+
+    /// What is owed, and may be sent now.
+    pub(crate) fn payable(&self, now_ms: u64, chunk: usize) -> Option<Debt> {
+        self.debt(chunk).filter(|_| now_ms >= self.closed_until_ms)
+    }
+
+    /// How many keys are owed; `usize::MAX` where they were too many to remember.
+    pub(crate) fn owed(&self) -> usize {
+        if self.forgot.is_some() { usize::MAX } else { self.postponed.len() }
+    }
+
+    fn debt(&self, chunk: usize) -> Option<Debt> {
+        match (self.forgot, self.postponed.is_empty()) {
+            (Some(until), _) => Some(Debt::Everything { until }),
+            (None, true) => None,
+            (None, false) => {
+                let keys = self.postponed.keys().take(chunk).cloned().collect();
+                Some(Debt::Keys { keys, until: self.postponements })
+            }
         }
     }
 
@@ -66,31 +101,37 @@ impl Outage {
         std::mem::take(&mut self.pause_ms) > 0
     }
 
-    /// These keys were written, and their release was not sent.
-    pub(crate) fn postpone(&mut self, keys: impl IntoIterator<Item = String>, now_ms: u64) {
+    /// These keys were written, and their release was not sent; returns how many more than are remembered.
+    pub(crate) fn postpone(&mut self, keys: &[String]) -> u64 {
         self.postponements += 1;
+        let mut dropped = 0;
         for key in keys {
-            if self.postponed.len() < MAX_POSTPONED || self.postponed.contains_key(&key) {
-                self.postponed.insert(key, self.postponements);
+            if self.forgot.is_some() {
+                (self.forgot, dropped) = (Some(self.postponements), dropped + 1);
+            } else if self.postponed.len() < MAX_POSTPONED || self.postponed.contains_key(key) {
+                self.postponed.insert(key.clone(), self.postponements);
             } else {
-                self.distrust_until_ms =
-                    self.distrust_until_ms.max(now_ms.saturating_add(self.longest_ttl_ms));
+                (self.forgot, dropped) = (Some(self.postponements), dropped + 1);
             }
         }
+        dropped
     }
 
-    /// These keys were released.
-    pub(crate) fn drained(&mut self, owed: &Owed) {
-        for key in &owed.keys {
-            if self.postponed.get(key).is_some_and(|number| *number <= owed.until) {
-                self.postponed.remove(key);
+    /// This was paid.
+    pub(crate) fn paid(&mut self, debt: &Debt) {
+        match debt {
+            Debt::Keys { keys, until } => {
+                for key in keys {
+                    if self.postponed.get(key).is_some_and(|number| number <= until) {
+                        self.postponed.remove(key);
+                    }
+                }
+            }
+            Debt::Everything { until } => {
+                self.postponed.retain(|_, number| *number > *until);
+                self.forgot = self.forgot.filter(|number| number > until);
             }
         }
-    }
-
-    /// A row was filled that may stay this long.
-    pub(crate) fn filled(&mut self, ttl_ms: u64) {
-        self.longest_ttl_ms = self.longest_ttl_ms.max(ttl_ms);
     }
 }
 
@@ -98,11 +139,12 @@ impl Outage {
 mod tests {
     use super::*;
 
-    fn owed(outage: &Outage, chunk: usize) -> Owed {
-        match outage.verdict(0, chunk) {
-            Verdict::DrainFirst(owed) => owed,
-            other => panic!("{other:?}"),
-        }
+    fn keys(names: impl IntoIterator<Item = u32>) -> Vec<String> {
+        names.into_iter().map(|name| format!("{name:06}")).collect()
+    }
+
+    fn debt(outage: &Outage, chunk: usize) -> Debt {
+        outage.payable(0, chunk).unwrap()
     }
 
     #[test]
@@ -120,37 +162,47 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_believed_before_the_queue_is_drained() {
+    fn nothing_is_believed_before_the_debt_is_paid() {
         let mut outage = Outage::default();
-        outage.postpone(["a".into(), "b".into(), "a".into()], 0);
-        let first = owed(&outage, 1);
-        assert_eq!(first.keys, ["a"]);
-        outage.drained(&first);
-        let second = owed(&outage, 9);
-        assert_eq!(second.keys, ["b"]);
-        outage.drained(&second);
+        outage.postpone(&keys([1, 2, 1]));
+        assert_eq!(outage.owed(), 2);
+        assert_eq!(outage.verdict(0, 1), Verdict::Unavailable, "more than a caller should wait for");
+        let first = debt(&outage, 1);
+        assert_eq!(first, Debt::Keys { keys: keys([1]), until: 1 });
+        outage.paid(&first);
+        let second = debt(&outage, 9);
+        assert_eq!(outage.verdict(0, 1), Verdict::PayFirst(Debt::Keys { keys: keys([2]), until: 1 }));
+        outage.paid(&second);
         assert_eq!(outage.verdict(0, 9), Verdict::Send);
+        outage.postpone(&keys([3]));
+        outage.failed(0);
+        assert_eq!((outage.payable(0, 9), outage.owed()), (None, 1), "out of reach");
     }
 
     #[test]
     fn a_key_written_again_during_its_release_is_released_again() {
         let mut outage = Outage::default();
-        outage.postpone(["a".into()], 0);
-        let sent = owed(&outage, 9);
-        outage.postpone(["a".into()], 0);
-        outage.drained(&sent);
-        assert_eq!(owed(&outage, 9).keys, ["a"]);
+        outage.postpone(&keys([1]));
+        let sent = debt(&outage, 9);
+        outage.postpone(&keys([1]));
+        outage.paid(&sent);
+        assert_eq!(debt(&outage, 9), Debt::Keys { keys: keys([1]), until: 2 });
     }
 
     #[test]
-    fn forgotten_keys_mean_distrust_until_every_row_has_expired() {
+    fn forgotten_keys_empty_the_namespace_before_anything_is_believed() {
         let mut outage = Outage::default();
-        outage.filled(5000);
-        outage.postpone((0..MAX_POSTPONED).map(|n| n.to_string()), 100);
-        let all = owed(&outage, usize::MAX);
-        outage.postpone(["one too many".into()], 100);
-        outage.drained(&all);
-        assert_eq!(outage.verdict(5099, 9), Verdict::Unavailable);
-        assert_eq!(outage.verdict(5100, 9), Verdict::Send);
+        let full = u32::try_from(MAX_POSTPONED).unwrap();
+        assert_eq!(outage.postpone(&keys(0..full)), 0);
+        assert_eq!(outage.postpone(&keys([full])), 1);
+        let sent = debt(&outage, 9);
+        assert_eq!((&sent, outage.owed()), (&Debt::Everything { until: 2 }, usize::MAX));
+        assert_eq!(outage.verdict(u64::MAX, usize::MAX), Verdict::Unavailable);
+        outage.postpone(&keys([full + 1]));
+        outage.paid(&sent);
+        let again = debt(&outage, 9);
+        assert_eq!(again, Debt::Everything { until: 3 }, "one more was forgotten meanwhile");
+        outage.paid(&again);
+        assert_eq!(outage.verdict(0, 9), Verdict::Send);
     }
 }

@@ -69,6 +69,14 @@ pub enum Command {
         /// How long the intent holds if it is never released.
         lifetime_ms: u64,
     },
+    /// Some of the keys that begin with `prefix`; answered by [`Reply::Page`]. Keys that are there from the first page
+    /// to the last are on one of them.
+    Scan {
+        /// What they begin with.
+        prefix: String,
+        /// 0 for the first page, then what the last page said.
+        cursor: u64,
+    },
     /// The write ended; answered by [`Reply::Done`], which is `true` where the intent had been lost and
     /// whatever stood there was deleted.
     Release {
@@ -93,6 +101,13 @@ pub enum Reply {
     },
     /// Whether it was done.
     Done(bool),
+    /// Keys.
+    Page {
+        /// Where to go on; 0 at the end.
+        next: u64,
+        /// Some of them.
+        keys: Vec<String>,
+    },
 }
 
 /// What one key holds, and until when.
@@ -239,6 +254,8 @@ pub enum Sight<'e> {
         /// Its token.
         token: Token,
     },
+    /// No row has this key, in this life of the store and this schema.
+    Absent,
     /// Nothing: take the lease.
     Vacant,
     /// Something of no use: replace it by a lease if it still stands there.
@@ -260,10 +277,27 @@ pub fn look(found: Option<&[u8]>, epoch: Epoch, fingerprint: u64) -> Sight<'_> {
         {
             Sight::Hit { meta, payload, token }
         }
-        Entry::Value { .. } => Sight::Replace { expect: bytes.iter().take(HEADER).copied().collect() },
+        Entry::Absent { epoch: of, fingerprint: written } if of == epoch && written == fingerprint => Sight::Absent,
+        Entry::Value { .. } | Entry::Absent { .. } => {
+            Sight::Replace { expect: bytes.iter().take(HEADER).copied().collect() }
+        }
         Entry::Lease { .. } | Entry::Intents => Sight::Busy,
         Entry::Pointer { .. } | Entry::Foreign => Sight::Replace { expect: bytes.to_vec() },
     }
+}
+
+/// Whether a hit should ask the database already, so that a row which is read often never expires under its readers.
+///
+/// Optimal probabilistic early expiration (Vattani, Chierichetti, Lowenstein, VLDB 2015): the nearer the end and the
+/// longer the load, the likelier. `beta` is 1 by the paper, more asks earlier; `random` lies in `0.0..1.0`.
+#[must_use]
+#[allow(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit in 53 bits")]
+pub fn is_refresh_due(meta: Meta, now_ms: u64, beta: f64, random: f64) -> bool {
+    if meta.soft_expiry_ms == 0 {
+        return false;
+    }
+    let early_ms = -(f64::from(meta.load_cost_us) / 1000.0) * beta * random.max(f64::MIN_POSITIVE).ln();
+    now_ms as f64 + early_ms >= meta.soft_expiry_ms as f64
 }
 
 /// What a reader makes of the answer to its lease. Its own lease standing there is a grant: the batch was

@@ -1,12 +1,19 @@
 //! A write's part in the protocol: intents before the commit, their release after it.
 use super::codec::CacheSpec;
+use super::handle::{Cache, deletions, out_of_reach};
+use super::keeper::Hold;
+use super::outage::OutagePolicy;
+use super::outbox;
 use super::entry::{Token, new_token};
 use super::observe::Event;
 use super::protocol::{Command, Reply};
 use crate::engine::{Executor, Scope};
-use crate::error::Outcome;
+use crate::session::Touched;
+use crate::error::{Error, Outcome, Result};
 use crate::field::KeyCols;
 use crate::model::{ModelSql, SentryModel};
+use crate::session::CacheOutcome;
+use std::sync::Arc;
 
 /// How many keys go in one round trip: a bulk write must not outlast the store's time-out.
 const BATCH: usize = 2048;
@@ -15,8 +22,50 @@ const BATCH: usize = 2048;
 #[derive(Debug)]
 pub(crate) struct Intents {
     token: Token,
-    keys: Vec<String>,
+    keys: Arc<[String]>,
     placed: bool,
+    /// Dropped with these intents, however the write ends.
+    _hold: Option<Hold>,
+    /// Taken away when the write ends.
+    unfinished: Option<Cache>,
+}
+
+impl Drop for Intents {
+    /// A write that panics or is cancelled leaves its intents to expire; of those that could not be placed, the store
+    /// is told later.
+    fn drop(&mut self) {
+        if let Some(cache) = self.unfinished.take().filter(|_| !self.placed) {
+            cache.postpone(&self.keys);
+        }
+    }
+}
+
+/// What a statement does to the keys of its model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Touches {
+    /// It changes or removes rows.
+    Rows,
+    /// It makes keys: rows are inserted, or get other values in the fields of a lookup.
+    NewKeys,
+}
+
+impl Touches {
+    /// Whether a statement that stands alone needs a transaction around it: so that the keys it returns are told to the
+    /// cache, or stored, before it is committed.
+    pub(crate) fn need_a_transaction<M: SentryModel>(self) -> bool {
+        M::cache().is_some_and(|spec| match self {
+            Self::Rows => spec.outage == OutagePolicy::Outbox,
+            Self::NewKeys => spec.negative_ms > 0,
+        })
+    }
+}
+
+/// Whether an update of the fields of `mask` makes keys whose absence may be cached.
+pub(crate) fn makes_keys<M: SentryModel>(mask: u64) -> bool {
+    M::cache().is_some_and(|spec| {
+        let mut keys = spec.lookups.iter().map(|lookup| lookup.mask).chain([M::Pk::MASK]);
+        spec.negative_ms > 0 && keys.any(|key| key & mask != 0)
+    })
 }
 
 /// What opening a single statement did.
@@ -34,15 +83,16 @@ pub(crate) enum Opened {
 
 /// Places an intent on every key and awaits the answer; without keys nothing is sent.
 pub(crate) async fn place<S: Executor>(db: &mut S, keys: Vec<String>) -> Intents {
-    let token = new_token();
+    let (token, keys) = (new_token(), Arc::<[String]>::from(keys));
     let lifetime_ms = db.cache().config().intent_ms;
+    let hold = db.cache().hold(token, &keys);
     let command = |key: &String| Command::Place { key: key.clone(), token, lifetime_ms };
     let batch: Vec<_> = keys.iter().map(command).collect();
     let mut placed = true;
     for chunk in batch.chunks(BATCH) {
         placed &= db.store(chunk).await.is_ok();
     }
-    Intents { token, keys, placed }
+    Intents { token, keys, placed, _hold: hold, unfinished: Some(db.cache().clone()) }
 }
 
 /// Releases the intents of a write whose outcome is known; those of a lost answer stay until they expire.
@@ -52,12 +102,28 @@ pub(crate) async fn release<S: Executor>(
     unpoint: Vec<Command>,
     outcome: Outcome,
 ) {
-    let Intents { token, keys, placed } = intents;
+    let told = let_go(db, intents, unpoint, outcome).await;
+    db.transaction().note(told);
+}
+
+async fn let_go<S: Executor>(
+    db: &mut S,
+    mut intents: Intents,
+    unpoint: Vec<Command>,
+    outcome: Outcome,
+) -> CacheOutcome {
+    intents.unfinished = None;
+    let (token, placed, keys) = (intents.token, intents.placed, intents.keys.clone());
+    if keys.is_empty() && unpoint.is_empty() {
+        return CacheOutcome::Untouched;
+    }
+    drop(intents);
     if outcome == Outcome::Unknown {
-        if !placed {
-            db.cache().postpone(keys);
+        if placed {
+            return CacheOutcome::LeftToExpire;
         }
-        return;
+        db.cache().postpone(&keys);
+        return CacheOutcome::Owed;
     }
     let mut batch: Vec<_> = keys.iter().map(|key| Command::Release { key: key.clone(), token }).collect();
     if outcome == Outcome::Done {
@@ -66,38 +132,73 @@ pub(crate) async fn release<S: Executor>(
     for chunk in batch.chunks(BATCH) {
         let Ok(answer) = db.store(chunk).await else {
             // Sent again before the cache is next asked anything.
-            return db.cache().postpone(keys);
+            db.cache().postpone(&keys);
+            return CacheOutcome::Owed;
         };
         let lost = chunk.iter().zip(&answer.replies).filter(|(command, reply)| {
             matches!(command, Command::Release { .. }) && **reply == Reply::Done(true)
         });
         db.cache().counters().add(Event::LostIntent, lost.count() as u64);
     }
+    CacheOutcome::Told
+}
+
+/// Takes back what could be placed, because the write is refused.
+async fn withdraw<S: Executor>(db: &mut S, intents: Intents, model: &'static str) -> Error {
+    release(db, intents, Vec::new(), Outcome::Refused).await;
+    Error::Cache(format!(
+        "{model}: the write was refused, because the cache cannot be told of it (`outage = \"refuse\"`); try again later"
+    ))
+}
+
+/// Places the intents of a transaction that is about to commit.
+///
+/// # Errors
+/// [`Error::Cache`] where the cache does not answer and a touched model refuses to write then; what the database says
+/// where keys go to the outbox. The transaction must be rolled back.
+pub(crate) async fn place_touched<S: Executor>(db: &mut S, touched: Touched) -> Result<(Intents, Vec<Command>)> {
+    let Touched { keys, unpoint, outbox, refuses } = touched;
+    if !outbox.is_empty() {
+        outbox::store(db, outbox).await?;
+    }
+    let intents = place(db, keys.into_iter().collect()).await;
+    match refuses.filter(|_| !intents.placed) {
+        Some(model) => Err(withdraw(db, intents, model).await),
+        None => Ok((intents, unpoint)),
+    }
 }
 
 /// Opens a statement that writes the row of `base`.
-pub(crate) async fn open<M, S>(db: &mut S, base: &M) -> Opened
+///
+/// # Errors
+/// [`Error::Cache`] where the cache does not answer and the model refuses to write then.
+pub(crate) async fn open<M, S>(db: &mut S, base: &M) -> Result<Opened>
 where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
-    let Some(spec) = M::cache() else { return Opened::Uncached };
+    let Some(spec) = M::cache() else { return Ok(Opened::Uncached) };
     let key = row_key(db, spec, base);
     match db.scope() {
-        Scope::Autocommit => Opened::Placed(place(db, vec![key]).await),
+        Scope::Autocommit => {
+            let intents = place(db, vec![key]).await;
+            match intents.placed || spec.outage != OutagePolicy::Refuse {
+                true => Ok(Opened::Placed(intents)),
+                false => Err(withdraw(db, intents, M::NAME).await),
+            }
+        }
         Scope::Session => {
-            db.transaction().touch(key);
-            Opened::Deferred
+            db.transaction().touch::<M>(spec, key);
+            Ok(Opened::Deferred)
         }
         Scope::Foreign => {
-            place_and_leave(db, vec![key]).await;
-            Opened::Left
+            place_and_leave::<M, S>(db, spec, vec![key]).await?;
+            Ok(Opened::Left)
         }
     }
 }
 
-/// Closes it: `new` is the row as stored, `None` where it is gone. Where the primary key changed, its new entry
-/// needs no intent: no row was there, and absence is not cached.
+/// Closes it: `new` is the row as stored, `None` where it is gone.
 pub(crate) async fn close<M, S>(
     db: &mut S,
     opened: Opened,
@@ -119,38 +220,102 @@ pub(crate) async fn close<M, S>(
 }
 
 /// A statement inside a transaction wrote this row; its keys come from what the statement returned.
-pub(crate) async fn touch<M, S>(db: &mut S, row: &M)
+///
+/// # Errors
+/// As [`open`].
+pub(crate) async fn touch<M, S>(db: &mut S, row: &M) -> Result<()>
 where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
-    let Some(spec) = M::cache() else { return };
+    let Some(spec) = M::cache() else { return Ok(()) };
     let key = row_key(db, spec, row);
-    match db.scope() {
-        Scope::Session => db.transaction().touch(key),
-        Scope::Foreign | Scope::Autocommit => place_and_leave(db, vec![key]).await,
-    }
+    touch_entries::<M, S>(db, spec, vec![key]).await
+}
+
+/// A statement stored this row under keys that may have been known as absent.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) async fn touch_new<M, S>(db: &mut S, row: &M) -> Result<()>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let Some(spec) = M::cache().filter(|spec| spec.negative_ms > 0) else { return Ok(()) };
+    let pointers = spec.lookups.iter().filter(|lookup| !(lookup.is_null)(row));
+    let mut entries: Vec<_> =
+        pointers.map(|lookup| db.cache().key(M::NAME, &(lookup.texts)(row))).collect();
+    entries.push(row_key(db, spec, row));
+    touch_entries::<M, S>(db, spec, entries).await
 }
 
 /// A statement inside a transaction wrote the rows with these primary keys.
-pub(crate) async fn touch_keys<M, S>(db: &mut S, keys: &[<M::Pk as KeyCols>::Key])
+///
+/// # Errors
+/// As [`open`].
+pub(crate) async fn touch_keys<M, S>(db: &mut S, keys: &[<M::Pk as KeyCols>::Key]) -> Result<()>
 where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
-    let Some(spec) = M::cache() else { return };
+    let Some(spec) = M::cache() else { return Ok(()) };
     let entries: Vec<_> = keys.iter().map(|key| db.cache().key(M::NAME, &(spec.texts)(key))).collect();
+    touch_entries::<M, S>(db, spec, entries).await
+}
+
+/// Tells the cache of rows that others wrote.
+///
+/// # Errors
+/// [`Error::Cache`] where it does not answer; it is told later.
+pub(crate) async fn invalidate<M, S>(db: &mut S, entries: Vec<String>) -> Result<()>
+where
+    M: SentryModel,
+    S: Executor,
+{
+    let Some(spec) = M::cache() else { return Ok(()) };
+    if db.scope() != Scope::Autocommit {
+        return touch_entries::<M, S>(db, spec, entries).await;
+    }
+    for chunk in deletions(&entries).chunks(BATCH) {
+        if let Err(error) = db.store(chunk).await {
+            db.cache().postpone(&entries);
+            return Err(out_of_reach(error));
+        }
+    }
+    Ok(())
+}
+
+async fn touch_entries<M, S>(db: &mut S, spec: &'static CacheSpec<M>, entries: Vec<String>) -> Result<()>
+where
+    M: SentryModel,
+    S: Executor,
+{
     match db.scope() {
-        Scope::Session => entries.into_iter().for_each(|entry| db.transaction().touch(entry)),
-        Scope::Foreign | Scope::Autocommit => place_and_leave(db, entries).await,
+        Scope::Session => {
+            entries.into_iter().for_each(|entry| db.transaction().touch::<M>(spec, entry));
+            Ok(())
+        }
+        Scope::Foreign | Scope::Autocommit => place_and_leave::<M, S>(db, spec, entries).await,
     }
 }
 
 // The commit is not ours to see, so the outcome counts as unknown: the row stays uncached until the intents
 // expire.
-async fn place_and_leave<S: Executor>(db: &mut S, keys: Vec<String>) {
+async fn place_and_leave<M, S>(db: &mut S, spec: &'static CacheSpec<M>, keys: Vec<String>) -> Result<()>
+where
+    M: SentryModel,
+    S: Executor,
+{
+    if spec.outage == OutagePolicy::Outbox {
+        outbox::store(db, keys.iter().cloned().collect()).await?;
+    }
     let intents = place(db, keys).await;
+    if !intents.placed && spec.outage == OutagePolicy::Refuse {
+        return Err(withdraw(db, intents, M::NAME).await);
+    }
     release(db, intents, Vec::new(), Outcome::Unknown).await;
+    Ok(())
 }
 
 /// The pointers that led to the row and no longer do. Hygiene only: every reader checks the row it finds.

@@ -30,6 +30,7 @@ where
     let mut sets = Assignments::new::<M>(Purpose::Update);
     M::visit(&patch, &mut sets)?;
     sets.take_sql(sql);
+    let makes_keys = write::makes_keys::<M>(sets.mask());
     let guards = std::mem::take(&mut sets.guards);
     let (statement, old) = Statement::update::<M>(sets);
     // The predicate may be any expression, whose texts nobody can count.
@@ -40,6 +41,10 @@ where
     }
     let unit = Unit::begin(db).await?;
     let done = update_and_touch::<M, P, S>(db, statement, predicate, &guards).await;
+    let done = match done {
+        Ok(keys) if makes_keys => touch_stored::<M, S>(db, &keys).await.map(|()| keys.len()),
+        done => done.map(|keys| keys.len()),
+    };
     unit.end(db, done).await
 }
 
@@ -65,7 +70,7 @@ async fn update_and_touch<M, P, S>(
     statement: Statement<'_, S::Backend>,
     predicate: &P,
     guards: &[Guarded<'_, S::Backend>],
-) -> Result<usize>
+) -> Result<Vec<Key<M>>>
 where
     M: ModelSql<S::Backend>,
     P: QueryFragment<S::Backend> + Sync,
@@ -83,8 +88,34 @@ where
         check_phantoms::<M>(hit, keys.len())?;
         keys
     };
-    write::touch_keys::<M, S>(db, &keys).await;
-    Ok(keys.len())
+    write::touch_keys::<M, S>(db, &keys).await?;
+    Ok(keys)
+}
+
+/// How many rows are read again in one SELECT.
+const READ_AGAIN: usize = 256;
+
+/// The keys that an update has made, from the rows as they are stored.
+pub(super) async fn touch_stored<M, S>(db: &mut S, keys: &[Key<M>]) -> Result<()>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    for chunk in keys.chunks(READ_AGAIN) {
+        let patches: Vec<M::Patch> = chunk.iter().map(M::Pk::patch).collect();
+        let mut alternatives = Vec::with_capacity(patches.len());
+        for patch in &patches {
+            let mut pairs = Assignments::new::<M>(Purpose::Update);
+            M::visit(patch, &mut pairs)?;
+            alternatives.push(pairs.pairs);
+        }
+        let select = Statement::new().stays_prepared(false).sql("SELECT ").columns::<M>().sql(" FROM ");
+        let rows: Vec<M> = db.rows(select.table::<M>().matching_any(alternatives)).await?;
+        for row in &rows {
+            write::touch_new::<M, S>(db, row).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Deletes the rows that match, and returns how many.
@@ -117,7 +148,7 @@ where
         check_phantoms::<M>(hit, keys.len())?;
         keys
     };
-    write::touch_keys::<M, S>(db, &keys).await;
+    write::touch_keys::<M, S>(db, &keys).await?;
     Ok(keys.len())
 }
 

@@ -2,6 +2,7 @@
 use super::transaction::Unit;
 use super::write::{filled, insert_filled};
 use super::{Executor, hooks};
+use crate::cache::write;
 use crate::error::{Error, Result};
 use crate::hooks::Write;
 use crate::model::ModelSql;
@@ -60,6 +61,9 @@ where
         if rows.len() != count {
             let found = rows.len();
             return Err(Error::Query(format!("{}: INSERT of {count} rows returned {found}", M::NAME)));
+        }
+        for row in &rows {
+            write::touch_new::<M, S>(db, row).await?;
         }
         stored.extend(in_order(chunk, rows).into_iter().map(Tracked::stored));
         rest = others;

@@ -7,7 +7,8 @@ use crate::model::ModelSql;
 use crate::session::Transaction;
 use crate::statement::{Dialect, Statement};
 use crate::store::{Answer, StoreError};
-use std::time::SystemTime;
+use event_listener::EventListener;
+use std::time::{Instant, SystemTime};
 
 /// Who decides when the statements that run now are committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,9 @@ pub trait Executor: Send {
 
     /// Sends one batch to the store.
     fn store(&mut self, batch: &[Command]) -> impl Future<Output = Result<Answer, StoreError>> + Send;
+
+    /// Waits until another reader of this process notifies, or until the time is over; it may be shorter.
+    fn pause(&mut self, listener: EventListener, until: Option<Instant>) -> impl Future<Output = ()> + Send;
 
     /// BEGIN, or SAVEPOINT inside a transaction.
     fn begin(&mut self) -> impl Future<Output = Result<()>> + Send;

@@ -2,7 +2,7 @@
 use super::read::from_database;
 use super::{Executor, Scope};
 use crate::cache::codec::{CacheSpec, Texts};
-use crate::cache::read::{self, Lease, Pointed, Probe, Repoint};
+use crate::cache::read::{self, Answered, Sought};
 use crate::error::Result;
 use crate::field::{KeyTexts, LookupKind};
 use crate::model::ModelSql;
@@ -66,92 +66,88 @@ where
 {
     let Some(spec) = M::cache().filter(|_| db.scope() == Scope::Autocommit) else {
         let mut rows: Vec<_> = wanted.iter().map(|_| None).collect();
-        load::<M, K, S>(db, wanted, &mut rows).await?;
+        load::<M, K, S>(db, wanted, (0..wanted.len()).collect(), &mut rows).await?;
         return Ok(rows);
     };
-    let entries = wanted.iter().map(|(_, texts)| db.cache().key(M::NAME, texts)).collect();
-    match kind {
-        LookupKind::PrimaryKey => by_primary_key::<M, K, S>(db, spec, wanted, entries).await,
-        LookupKind::Unique => by_unique_field::<M, K, S>(db, spec, wanted, entries).await,
-    }
+    let entries: Vec<_> = wanted.iter().map(|(_, texts)| db.cache().key(M::NAME, texts)).collect();
+    let (mut found, pointers) = match kind {
+        LookupKind::PrimaryKey => (read::rows(db, spec, &entries).await, None),
+        LookupKind::Unique => {
+            let carries = |place: usize, row: &M| K::texts(&K::of(row)) == wanted[place].1;
+            (read::pointed(db, spec, &entries, carries).await, Some(entries))
+        }
+    };
+    read::claim(db, spec, &mut found).await;
+    load_and_fill::<M, K, S>(db, spec, wanted, found, pointers).await
 }
 
-async fn by_primary_key<M, K, S>(
+/// Asks for the rows that the cache does not have, and fills them.
+async fn load_and_fill<M, K, S>(
     db: &mut S,
     spec: &'static CacheSpec<M>,
     wanted: &[Wanted<'_, K::Key>],
-    entries: Vec<String>,
+    found: Vec<Sought<M>>,
+    pointers: Option<Vec<String>>,
 ) -> Result<Vec<Option<M>>>
 where
     M: ModelSql<S::Backend>,
     K: KeyTexts<Model = M>,
     S: Executor,
 {
-    let mut rows = Vec::with_capacity(wanted.len());
-    let mut leases: Vec<(usize, Lease)> = Vec::new();
-    for (place, probe) in read::rows(db, spec, entries).await.into_iter().enumerate() {
-        rows.push(match probe {
-            Probe::Hit(row) => Some(row),
-            Probe::Bypass => None,
-            Probe::Granted(lease) => {
-                leases.push((place, lease));
-                None
+    let mut rows: Vec<Option<M>> = Vec::with_capacity(found.len());
+    let (mut missing, mut grants) = (Vec::new(), Vec::new());
+    let out_of_reach = found.iter().any(|sought| matches!(sought, Sought::OutOfReach));
+    for (place, sought) in found.into_iter().enumerate() {
+        read::count(db, &sought);
+        let (row, grant) = match sought {
+            Sought::Hit(row) => (Some(row), None),
+            Sought::Due(row, grant) => {
+                // The old row serves, should the database not answer.
+                grants.push((place, grant));
+                (Some(row), None)
             }
-        });
+            Sought::Absent => (None, None),
+            Sought::Granted(grant) => (None, Some(grant)),
+            Sought::Open { .. } | Sought::Bypass | Sought::OutOfReach => {
+                missing.push(place);
+                (None, None)
+            }
+        };
+        if let Some(grant) = grant {
+            missing.push(place);
+            grants.push((place, grant));
+        }
+        rows.push(row);
     }
-    load::<M, K, S>(db, wanted, &mut rows).await?;
-    read::fill(db, spec, leases.into_iter().map(|(place, lease)| (lease, rows[place].as_ref())).collect())
-        .await;
-    Ok(rows)
-}
-
-async fn by_unique_field<M, K, S>(
-    db: &mut S,
-    spec: &'static CacheSpec<M>,
-    wanted: &[Wanted<'_, K::Key>],
-    entries: Vec<String>,
-) -> Result<Vec<Option<M>>>
-where
-    M: ModelSql<S::Backend>,
-    K: KeyTexts<Model = M>,
-    S: Executor,
-{
-    let carries = |place: usize, row: &M| K::texts(&K::of(row)) == wanted[place].1;
-    let found = read::pointed(db, spec, &entries, carries).await;
-    let mut rows = Vec::with_capacity(wanted.len());
-    let mut missed: Vec<(usize, Option<Lease>)> = Vec::new();
-    for (place, pointed) in found.into_iter().enumerate() {
-        rows.push(match pointed {
-            Pointed::Hit(row) => Some(row),
-            Pointed::Bypass => None,
-            Pointed::Nowhere => {
-                missed.push((place, None));
-                None
-            }
-            Pointed::Granted(lease) => {
-                missed.push((place, Some(lease)));
-                None
-            }
-        });
-    }
-    load::<M, K, S>(db, wanted, &mut rows).await?;
-    let repoint = |(place, lease): (usize, Option<Lease>)| Repoint {
-        pointer: entries[place].clone(),
-        lease,
+    let due: Vec<usize> = grants.iter().map(|(place, _)| *place).filter(|place| rows[*place].is_some()).collect();
+    missing.extend(due);
+    missing.sort_unstable();
+    let _pass = match out_of_reach {
+        true => Some(super::wait::pass(db).await),
+        false => None,
+    };
+    load::<M, K, S>(db, wanted, missing, &mut rows).await?;
+    let answer = |(place, grant): (usize, _)| Answered {
+        grant,
+        pointer: pointers.as_ref().map(|pointers| pointers[place].clone()),
         row: rows[place].as_ref(),
     };
-    read::repoint(db, spec, missed.into_iter().map(repoint).collect()).await;
+    read::fill(db, spec, grants.into_iter().map(answer).collect()).await;
     Ok(rows)
 }
 
 /// Asks the database for the rows that are not there yet.
-async fn load<M, K, S>(db: &mut S, wanted: &[Wanted<'_, K::Key>], rows: &mut [Option<M>]) -> Result<()>
+async fn load<M, K, S>(
+    db: &mut S,
+    wanted: &[Wanted<'_, K::Key>],
+    missing: Vec<usize>,
+    rows: &mut [Option<M>],
+) -> Result<()>
 where
     M: ModelSql<S::Backend>,
     K: KeyTexts<Model = M>,
     S: Executor,
 {
-    let missing: Vec<usize> = (0..rows.len()).filter(|place| rows[*place].is_none()).collect();
     if missing.is_empty() {
         return Ok(());
     }

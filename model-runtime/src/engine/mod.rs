@@ -10,6 +10,7 @@ mod read;
 mod reread;
 mod transaction;
 mod upsert;
+mod wait;
 mod write;
 
 pub(crate) use bulk::{delete_where, update_where};

@@ -1,11 +1,15 @@
 //! Lookups, through the cache where the row may come from it.
 use super::{Executor, Scope};
 use crate::cache::codec::{CacheSpec, Texts};
-use crate::cache::read::{self, Pointed, Probe, Repoint};
+use crate::cache::flight::{self, Landing, Lead, Seat};
+use crate::cache::gate::Pass;
+use crate::cache::read::{self, Answered, Grant, Sought};
 use crate::error::{Error, Result};
 use crate::field::{KeyTexts, LookupKind};
 use crate::model::ModelSql;
 use crate::statement::{Assignments, Purpose, Statement};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The row with this key, from the cache or the database.
 pub(crate) async fn get<M, K, S>(
@@ -24,58 +28,141 @@ where
         return from_database::<M, K, S>(db, key).await;
     };
     let entry = db.cache().key(M::NAME, texts);
-    match kind {
-        LookupKind::PrimaryKey => by_primary_key::<M, K, S>(db, spec, key, entry).await,
-        LookupKind::Unique => by_unique_field::<M, K, S>(db, spec, key, texts, entry).await,
-    }
+    Lookup::<M, K> { spec, key, texts, entry, kind }.run(db).await
 }
 
-async fn by_primary_key<M, K, S>(
-    db: &mut S,
+/// One lookup of a cached row.
+struct Lookup<'l, M: crate::SentryModel, K: KeyTexts<Model = M>> {
     spec: &'static CacheSpec<M>,
-    key: &K::Key,
+    key: &'l K::Key,
+    texts: &'l Texts,
+    /// The key of the row's entry, or of the pointer.
     entry: String,
-) -> Result<Option<M>>
-where
-    M: ModelSql<S::Backend>,
-    K: KeyTexts<Model = M>,
-    S: Executor,
-{
-    match read::rows(db, spec, vec![entry]).await.pop() {
-        Some(Probe::Hit(row)) => Ok(Some(row)),
-        Some(Probe::Bypass) | None => from_database::<M, K, S>(db, key).await,
-        Some(Probe::Granted(lease)) => {
-            // After the lease was granted, never before: a write in between takes the lease away.
-            let row = from_database::<M, K, S>(db, key).await?;
-            read::fill(db, spec, vec![(lease, row.as_ref())]).await;
-            Ok(row)
+    kind: LookupKind,
+}
+
+impl<M: crate::SentryModel, K: KeyTexts<Model = M>> Lookup<'_, M, K> {
+    async fn run<S: Executor>(&self, db: &mut S) -> Result<Option<M>>
+    where
+        M: ModelSql<S::Backend>,
+    {
+        let sought = self.look(db).await;
+        match sought {
+            Sought::Hit(_) | Sought::Absent | Sought::Due(..) => self.settled(db, sought).await,
+            _ => match flight::join(db.cache(), &self.entry) {
+                Seat::Lead(lead) => self.lead(db, lead, sought).await,
+                Seat::Follow(follow) => {
+                    let until = Instant::now() + Duration::from_millis(db.cache().config().lease_ms);
+                    match super::wait::landing(db, &follow, until).await {
+                        Landing::Lead(lead) => {
+                            drop(follow);
+                            // What was seen before the wait is old.
+                            let sought = self.look(db).await;
+                            self.lead(db, lead, sought).await
+                        }
+                        Landing::Row(row) => self.shared(db, row.downcast_ref::<Option<M>>()).await,
+                        Landing::Alone => self.shared(db, None).await,
+                    }
+                }
+            },
         }
     }
+
+    /// What the cache says, in one round trip.
+    async fn look<S: Executor>(&self, db: &mut S) -> Sought<M> {
+        let entry = std::slice::from_ref(&self.entry);
+        let found = match self.kind {
+            LookupKind::PrimaryKey => read::rows(db, self.spec, entry).await.pop(),
+            LookupKind::Unique => {
+                // A pointer is only a hint: the row itself must carry the value asked for.
+                read::pointed(db, self.spec, entry, |_, row: &M| self.is_carried_by(row)).await.pop()
+            }
+        };
+        found.unwrap_or(Sought::Bypass)
+    }
+
+    fn is_carried_by(&self, row: &M) -> bool {
+        K::texts(&K::of(row)) == *self.texts
+    }
+
+    /// What needs no reading, or, for a hit whose time is nearly over, a reading that may fail.
+    async fn settled<S: Executor>(&self, db: &mut S, sought: Sought<M>) -> Result<Option<M>>
+    where
+        M: ModelSql<S::Backend>,
+    {
+        read::count(db, &sought);
+        match sought {
+            Sought::Hit(row) => Ok(Some(row)),
+            Sought::Due(old, grant) => match self.load(db, grant, None).await {
+                Ok(row) => Ok(row),
+                Err(error) => {
+                    tracing::warn!(model = M::NAME, %error, "a row was not refreshed ahead of its end");
+                    Ok(Some(old))
+                }
+            },
+            _ => Ok(None),
+        }
+    }
+
+    /// Asks the database for all who wait.
+    async fn lead<S: Executor>(&self, db: &mut S, lead: Lead, sought: Sought<M>) -> Result<Option<M>>
+    where
+        M: ModelSql<S::Backend>,
+    {
+        let mut found = [sought];
+        read::claim(db, self.spec, &mut found).await;
+        let [sought] = found;
+        read::count(db, &sought);
+        let row = match sought {
+            Sought::Hit(row) | Sought::Due(row, _) if self.is_carried_by(&row) => Ok(Some(row)),
+            Sought::Absent => Ok(None),
+            Sought::Granted(grant) => self.load(db, grant, Some(&lead)).await,
+            sought => {
+                lead.depart();
+                let _pass = pass(db, &sought).await;
+                from_database::<M, K, S>(db, self.key).await
+            }
+        };
+        match &row {
+            Ok(row) => lead.land(|| Arc::new(row.as_ref().map(M::snapshot))),
+            Err(_) => lead.fail(),
+        }
+        row
+    }
+
+    /// Asks the database under leases, and fills.
+    async fn load<S: Executor>(&self, db: &mut S, grant: Grant, lead: Option<&Lead>) -> Result<Option<M>>
+    where
+        M: ModelSql<S::Backend>,
+    {
+        // After the leases were granted, never before: a write in between takes them away.
+        lead.inspect(|lead| lead.depart());
+        let row = from_database::<M, K, S>(db, self.key).await?;
+        let pointer = (self.kind == LookupKind::Unique).then(|| self.entry.clone());
+        read::fill(db, self.spec, vec![Answered { grant, pointer, row: row.as_ref() }]).await;
+        Ok(row)
+    }
+
+    /// What another read for this one; where there is nothing, the database is asked.
+    async fn shared<S: Executor>(&self, db: &mut S, row: Option<&Option<M>>) -> Result<Option<M>>
+    where
+        M: ModelSql<S::Backend>,
+    {
+        let Some(row) = row else {
+            read::count::<M, S>(db, &Sought::Bypass);
+            return from_database::<M, K, S>(db, self.key).await;
+        };
+        db.cache().counters().add(crate::cache::observe::Event::Shared, 1);
+        Ok(row.as_ref().map(M::snapshot))
+    }
 }
 
-async fn by_unique_field<M, K, S>(
-    db: &mut S,
-    spec: &'static CacheSpec<M>,
-    key: &K::Key,
-    texts: &Texts,
-    entry: String,
-) -> Result<Option<M>>
-where
-    M: ModelSql<S::Backend>,
-    K: KeyTexts<Model = M>,
-    S: Executor,
-{
-    // A pointer is only a hint: the row itself must carry the value asked for.
-    let carries = |_, row: &M| K::texts(&K::of(row)) == *texts;
-    let lease = match read::pointed(db, spec, std::slice::from_ref(&entry), carries).await.pop() {
-        Some(Pointed::Hit(row)) => return Ok(Some(row)),
-        Some(Pointed::Bypass) | None => return from_database::<M, K, S>(db, key).await,
-        Some(Pointed::Nowhere) => None,
-        Some(Pointed::Granted(lease)) => Some(lease),
-    };
-    let row = from_database::<M, K, S>(db, key).await?;
-    read::repoint(db, spec, vec![Repoint { pointer: entry, lease, row: row.as_ref() }]).await;
-    Ok(row)
+/// While the store is out of reach, the right to ask the database.
+pub(super) async fn pass<M, S: Executor>(db: &mut S, sought: &Sought<M>) -> Option<Pass> {
+    match sought {
+        Sought::OutOfReach => Some(super::wait::pass(db).await),
+        _ => None,
+    }
 }
 
 pub(super) async fn from_database<M, K, S>(db: &mut S, key: &K::Key) -> Result<Option<M>>

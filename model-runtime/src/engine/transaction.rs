@@ -1,8 +1,9 @@
 //! Begin, commit and rollback with the cache's part in them.
 use super::Executor;
 use super::executor::Scope;
-use crate::cache::write;
+use crate::cache::write::{self, Touches};
 use crate::error::{Outcome, Result};
+use crate::model::SentryModel;
 
 /// Opens a transaction, or a savepoint inside one.
 pub(crate) async fn begin<S: Executor>(db: &mut S) -> Result<()> {
@@ -24,10 +25,16 @@ pub(crate) async fn commit<S: Executor>(db: &mut S) -> Result<()> {
         return result;
     }
     let (touched, hooks) = (db.transaction().take_touched(), db.transaction().take_hooks());
-    let intents = write::place(db, touched.keys.into_iter().collect()).await;
+    let (intents, unpoint) = match write::place_touched(db, touched).await {
+        Ok(placed) => placed,
+        Err(refused) => {
+            rollback(db).await?;
+            return Err(refused);
+        }
+    };
     let result = db.commit().await;
     db.transaction().ended(result.is_ok());
-    write::release(db, intents, touched.unpoint, Outcome::of_commit(&result)).await;
+    write::release(db, intents, unpoint, Outcome::of_commit(&result)).await;
     result.map(|()| hooks.run())
 }
 
@@ -53,6 +60,14 @@ impl Unit {
         match db.scope() {
             Scope::Autocommit => begin(db).await.map(|()| Self::Transaction),
             Scope::Session | Scope::Foreign => Ok(Self::Statement),
+        }
+    }
+
+    /// The same, where what the statement touches needs it.
+    pub(crate) async fn around<M: SentryModel, S: Executor>(db: &mut S, touches: Touches) -> Result<Self> {
+        match touches.need_a_transaction::<M>() {
+            true => Self::begin(db).await,
+            false => Ok(Self::Statement),
         }
     }
 

@@ -1,9 +1,9 @@
 //! Update, else insert, else update again; and the lookup that inserts.
-use super::bulk::check_phantoms;
-use super::transaction::finish;
+use super::bulk::{check_phantoms, touch_stored};
+use super::transaction::{Unit, finish};
 use super::write::{Verb, filled, insert_in_savepoint, insert_unless_there, overflow};
 use super::{Executor, Scope, begin, hooks, read};
-use crate::cache::write;
+use crate::cache::write::{self, Touches};
 use crate::error::{Error, Result};
 use crate::field::KeyCols;
 use crate::hooks::Write;
@@ -133,7 +133,10 @@ where
     let mut patch = M::merge(lookup.clone(), defaults);
     hooks::before::<M>(&mut patch, Write::Insert)?;
     let patch = filled::<M, S>(db, patch);
-    if let Some(row) = insert_unless_there::<M, S>(db, &patch).await? {
+    // The transaction, if one is needed, is of the INSERT alone: a second look must see what others committed.
+    let unit = Unit::around::<M, S>(db, Touches::NewKeys).await?;
+    let done = insert_unless_there::<M, S>(db, &patch).await;
+    if let Some(row) = unit.end(db, done).await? {
         return Ok((row, true));
     }
     match find::<M, S>(db, lookup).await? {
@@ -186,7 +189,7 @@ where
     M::auto_now(&mut defaults, db.now());
     let mut sets = Assignments::new::<M>(Purpose::Update);
     M::visit(&defaults, &mut sets)?;
-    let one_row = names_one_row::<M>(wheres.mask());
+    let (one_row, mask) = (names_one_row::<M>(wheres.mask()), sets.mask());
     let shape = sets.shape() ^ wheres.matching_shape() ^ Verb::Upsert as u64;
     let guards = std::mem::take(&mut sets.guards);
     let (statement, old) = Statement::update::<M>(sets);
@@ -213,7 +216,10 @@ where
         false => lock_and_update(db, statement, lookup, &guards, one_row).await?,
     };
     for row in &rows {
-        write::touch::<M, S>(db, row).await;
+        write::touch::<M, S>(db, row).await?;
+    }
+    if write::makes_keys::<M>(mask) {
+        touch_stored::<M, S>(db, &rows.iter().map(M::Pk::of).collect::<Vec<_>>()).await?;
     }
     Ok(rows.len())
 }

@@ -1,7 +1,7 @@
 //! Writes of one row: insert, update, delete.
 use super::transaction::{Unit, begin, finish};
 use super::{Executor, Scope, hooks, reread};
-use crate::cache::write;
+use crate::cache::write::{self, Touches};
 use crate::error::{Error, Outcome, Result};
 use crate::hooks::Write;
 use crate::model::{ModelSql, SentryModel};
@@ -10,7 +10,7 @@ use crate::tracked::Tracked;
 
 /// Inserts a row and returns it as stored.
 ///
-/// No intent is placed: a row that did not exist has no entry, and its absence is not cached.
+/// An intent is placed only where absence is cached: else a row that did not exist has no entry.
 pub(crate) async fn insert<M, S>(db: &mut S, mut patch: M::Patch) -> Result<Tracked<M>>
 where
     M: ModelSql<S::Backend>,
@@ -18,7 +18,9 @@ where
 {
     hooks::before::<M>(&mut patch, Write::Insert)?;
     let patch = filled::<M, S>(db, patch);
-    let row = insert_filled::<M, S>(db, &patch).await?;
+    let unit = Unit::around::<M, S>(db, Touches::NewKeys).await?;
+    let done = insert_filled::<M, S>(db, &patch).await;
+    let row = unit.end(db, done).await?;
     Ok(inserted(db, row))
 }
 
@@ -48,7 +50,9 @@ where
     let statement =
         Statement::new().stays_prepared(kept).sql("INSERT INTO ").table::<M>().values(vec![values.pairs]);
     let rows = db.rows(statement.sql(unless_there).returning::<M>()).await?;
-    Ok(rows.into_iter().next().map(|row| inserted(db, row)))
+    let Some(row) = rows.into_iter().next() else { return Ok(None) };
+    write::touch_new::<M, S>(db, &row).await?;
+    Ok(Some(inserted(db, row)))
 }
 
 /// Inserts a row, whose failure leaves a surrounding transaction usable. Outside one the statement is its own.
@@ -57,7 +61,7 @@ where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
-    let inside = db.scope() != Scope::Autocommit;
+    let inside = db.scope() != Scope::Autocommit || Touches::NewKeys.need_a_transaction::<M>();
     if inside {
         begin(db).await?;
     }
@@ -88,7 +92,9 @@ where
         true => db.rows(statement.returning::<M>()).await?.pop(),
         false => reread::inserted::<M, S>(db, statement, patch).await?,
     };
-    row.ok_or_else(|| Error::Query(format!("{}: INSERT returned no row", M::NAME)))
+    let row = row.ok_or_else(|| Error::Query(format!("{}: INSERT returned no row", M::NAME)))?;
+    write::touch_new::<M, S>(db, &row).await?;
+    Ok(row)
 }
 
 /// Keeps the shapes of different statements over the same columns apart.
@@ -129,10 +135,14 @@ where
     if mask == 0 {
         return Ok(select_by_pk(db, base, &[]).await?.map(|row| (row, 0)));
     }
+    // The keys that it makes come from the stored row.
+    let makes_keys = write::makes_keys::<M>(mask);
+    let wanted = if makes_keys { Wanted::Row } else { wanted };
     let source = reread::Source::of::<M, S::Backend>(&sets, wanted)?;
     let unit = match source {
         reread::Source::Read => Unit::begin(db).await?,
-        _ => Unit::Statement,
+        _ if makes_keys => Unit::begin(db).await?,
+        _ => Unit::around::<M, S>(db, Touches::Rows).await?,
     };
     let done = update_row(db, sets, patch, base, source).await;
     let Some(row) = unit.end(db, done).await? else { return Ok(None) };
@@ -151,7 +161,7 @@ where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
-    let intents = write::open(db, base).await;
+    let intents = write::open(db, base).await?;
     let (mask, kept) =
         (sets.mask(), sets.is_countable() && M::state().shapes.admit(sets.shape() ^ Verb::Update as u64));
     let mut key = Assignments::new::<M>(Purpose::Update);
@@ -163,6 +173,9 @@ where
     let outcome = Outcome::of_statement(&result);
     let new = result.as_ref().ok().and_then(|rows| rows.first());
     write::close(db, intents, base, new, mask, outcome).await;
+    if let Some(new) = new.filter(|_| write::makes_keys::<M>(mask)) {
+        write::touch_new::<M, S>(db, new).await?;
+    }
     let mut rows = result.map_err(|error| overflow(error, &guards))?;
     if rows.len() > 1 {
         let count = rows.len();
@@ -240,16 +253,26 @@ where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
-    let intents = write::open(db, base).await;
+    let unit = Unit::around::<M, S>(db, Touches::Rows).await?;
+    let done = delete_row(db, base).await;
+    let deleted = unit.end(db, done).await?;
+    if deleted {
+        hooks::deleted(db, base);
+    }
+    Ok(deleted)
+}
+
+async fn delete_row<M, S>(db: &mut S, base: &M) -> Result<bool>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let intents = write::open(db, base).await?;
     let mut key = Assignments::new::<M>(Purpose::Update);
     base.pk(&mut key);
     let statement = Statement::new().sql("DELETE FROM ").table::<M>().matching(key.pairs, None);
     let result = db.count(statement).await;
     let outcome = Outcome::of_statement(&result);
     write::close(db, intents, base, None, u64::MAX, outcome).await;
-    let deleted = result? > 0;
-    if deleted {
-        hooks::deleted(db, base);
-    }
-    Ok(deleted)
+    Ok(result? > 0)
 }

@@ -71,8 +71,9 @@ pub enum Error {
         /// What the hook returned.
         source: crate::hooks::HookError,
     },
-    /// The cache cannot be reached or was configured wrongly. Only configuration and explicit cache
-    /// calls return it: reads fall back to the database, and a committed write never fails on it.
+    /// The cache cannot be reached or was configured wrongly. Configuration and explicit cache calls return it, and
+    /// writes of models with `outage = "refuse"`, before anything is committed. Reads fall back to the database, and a
+    /// committed write never fails on it.
     #[error("cache: {0}")]
     Cache(String),
     /// The database gave the transaction up because of another one: a deadlock, or a serialization failure.

@@ -10,7 +10,8 @@ use crate::error::{Error, Result};
 use crate::field::{CacheKey, FieldOf, KeyCols, KeyFor, Number};
 use crate::hooks::HookSpec;
 use crate::operation::{
-    Attach, Attached, Create, CreateMany, DeleteWhere, ForeignKey, Get, GetMany, GetOrCreate, Operation,
+    Attach, Attached, Create, CreateMany, DeleteWhere, ForeignKey, Get, GetMany, GetOrCreate, Invalidate,
+    Operation,
     SaveMany, UpdateWhere, Upsert, VerifySchema,
 };
 use crate::repr::Repr;
@@ -384,6 +385,45 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
         GetMany<Self, C::Cols>: Operation<S, Output = Vec<Option<Tracked<Self>>>> + 'd,
     {
         db.drive(GetMany::new(keys.into_iter().map(KeyFor::into_key).collect(), C::KIND))
+    }
+
+    /// Tells the cache that other programs, or plain Diesel, changed the rows with these primary keys, or inserted or
+    /// removed rows with these unique values.
+    ///
+    /// In a transaction of the session the keys are treated as touched by it: nothing stale is served from its commit
+    /// on. Outside one the entries are deleted now, and readers that asked the database before do not fill.
+    ///
+    /// Under a primary key lies the row's entry; under a unique value a hint that is checked anyway, or the absence
+    /// that `negative = "…"` remembers. SQL: none. Cache: one round trip for each 256 keys, in a transaction with those
+    /// of its commit.
+    ///
+    /// # Errors
+    /// [`Error::Cache`](crate::Error::Cache) where the cache does not answer; the keys are remembered then, and told
+    /// later.
+    ///
+    /// # Example: an UPDATE of plain Diesel
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest.rs"));
+    /// use diesel::prelude::*;
+    /// use model_runtime::prelude::*;
+    ///
+    /// # fn main() -> Result<(), Error> { session(|db| {
+    /// # let id = Project::create().organization_id(1).slug("pump").name("Pump").execute(db)?.id;
+    /// db.transaction(|db| {
+    ///     diesel::update(projects::table.find(id)).set(projects::name.eq("Tank")).execute(db.connection())?;
+    ///     Project::invalidate(db, projects::id, [id])
+    /// })?;
+    /// assert_eq!(Project::get_from_cache(db, projects::id, id)?.name, "Tank");
+    /// # Ok(()) }) }
+    /// ```
+    fn invalidate<'d, S, C, I>(db: &'d mut S, _column: C, keys: I) -> S::Out<'d, ()>
+    where
+        S: Runner,
+        C: CacheKey<Self>,
+        I: IntoIterator<Item: KeyFor<C::Cols>>,
+        Invalidate<Self, C::Cols>: Operation<S, Output = ()> + 'd,
+    {
+        db.drive(Invalidate::new(keys.into_iter().map(KeyFor::into_key).collect()))
     }
 
     /// Compares the model with its live table and lists what is wrong, each with its remedy; nothing where all is

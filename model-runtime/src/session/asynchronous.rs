@@ -1,6 +1,6 @@
 //! The session on a diesel-async connection: the same engine, awaited.
 use super::sync::open_depth;
-use super::{Face, Runner, Transaction};
+use super::{CacheOutcome, Face, Runner, Transaction};
 use crate::cache::Cache;
 use crate::cache::protocol::Command;
 use crate::clock::Clock;
@@ -13,11 +13,12 @@ use crate::statement::{Dialect, Statement};
 use crate::store::{Answer, StoreError};
 use diesel::deserialize;
 use diesel_async::{AsyncConnection, TransactionManager};
+use event_listener::EventListener;
 use futures_util::{FutureExt, TryStreamExt};
 use std::future::ready;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::pin::Pin;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 type BoxFuture<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
 
@@ -71,7 +72,16 @@ where
         self
     }
 
+    /// What the cache learned of the last write of cached rows: the second result of each, beside the database's.
+    #[must_use]
+    pub fn cache_outcome(&self) -> CacheOutcome {
+        self.transaction.outcome()
+    }
+
     /// The connection, for plain Diesel.
+    ///
+    /// What plain Diesel writes is not known to the cache: tell it with
+    /// [`invalidate`](crate::SentryModel::invalidate), else rows it changes may be stale until their time to live ends.
     pub fn connection(&mut self) -> &mut C {
         self.conn
     }
@@ -169,6 +179,11 @@ where
 
     async fn store(&mut self, batch: &[Command]) -> Result<Answer, StoreError> {
         self.cache.call_async(batch).await
+    }
+
+    // Not bounded by time, which only a runtime has: a leader that is dropped hands over.
+    async fn pause(&mut self, listener: EventListener, _until: Option<Instant>) {
+        listener.await;
     }
 
     async fn begin(&mut self) -> Result<()> {

@@ -9,4 +9,5 @@ mod transaction;
 pub use asynchronous::{AsyncCallback, AsyncSession};
 pub use face::{Face, Runner};
 pub use sync::Session;
-pub use transaction::{Transaction, TransactionNode};
+pub(crate) use transaction::Touched;
+pub use transaction::{CacheOutcome, Transaction, TransactionNode};

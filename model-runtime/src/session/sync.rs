@@ -1,5 +1,5 @@
 //! The session on a sync Diesel connection.
-use super::{Face, Runner, Transaction};
+use super::{CacheOutcome, Face, Runner, Transaction};
 use crate::cache::Cache;
 use crate::cache::protocol::Command;
 use crate::clock::Clock;
@@ -12,11 +12,12 @@ use crate::statement::{Dialect, Statement};
 use crate::store::{Answer, StoreError};
 use diesel::connection::{LoadConnection, TransactionManager, TransactionManagerStatus};
 use diesel::deserialize;
+use event_listener::{EventListener, Listener};
 use std::future::ready;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 /// Runs operations on a Diesel connection and keeps the cache coherent with what they commit.
 ///
@@ -54,10 +55,16 @@ impl<'a, C: LoadConnection> Session<'a, C> {
         self
     }
 
+    /// What the cache learned of the last write of cached rows: the second result of each, beside the database's.
+    #[must_use]
+    pub fn cache_outcome(&self) -> CacheOutcome {
+        self.transaction.outcome()
+    }
+
     /// The connection, for plain Diesel.
     ///
-    /// What plain Diesel writes is not known to the cache: cached rows it changes may be stale until
-    /// their time to live ends.
+    /// What plain Diesel writes is not known to the cache: tell it with
+    /// [`invalidate`](crate::SentryModel::invalidate), else rows it changes may be stale until their time to live ends.
     pub fn connection(&mut self) -> &mut C {
         self.conn
     }
@@ -157,6 +164,14 @@ where
 
     fn store(&mut self, batch: &[Command]) -> impl Future<Output = Result<Answer, StoreError>> + Send {
         ready(self.cache.call(batch))
+    }
+
+    fn pause(&mut self, listener: EventListener, until: Option<Instant>) -> impl Future<Output = ()> + Send {
+        match until {
+            Some(until) => drop(listener.wait_deadline(until)),
+            None => listener.wait(),
+        }
+        ready(())
     }
 
     fn begin(&mut self) -> impl Future<Output = Result<()>> + Send {

@@ -1,6 +1,9 @@
 //! A session's own transactions: a stack of savepoints, and what they touched.
+use crate::cache::codec::CacheSpec;
+use crate::cache::outage::OutagePolicy;
 use crate::cache::protocol::Command;
 use crate::error::{Error, Result};
+use crate::model::SentryModel;
 use crate::statement::Dialect;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use std::collections::BTreeSet;
@@ -31,6 +34,7 @@ pub struct Transaction {
     depth: u32,
     touched: Touched,
     hooks: Deferred,
+    outcome: CacheOutcome,
     broken: Option<Broken>,
 }
 
@@ -55,6 +59,26 @@ fn deadlock() -> Error {
 pub(crate) struct Touched {
     pub(crate) keys: BTreeSet<String>,
     pub(crate) unpoint: Vec<Command>,
+    /// The keys that are stored in the outbox.
+    pub(crate) outbox: BTreeSet<String>,
+    /// A model that is not written while the cache cannot be told.
+    pub(crate) refuses: Option<&'static str>,
+}
+
+/// What the cache learned of a write: the second result of each, beside the database's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum CacheOutcome {
+    /// No cached row was written yet.
+    #[default]
+    Untouched,
+    /// The entries were invalidated before the write returned.
+    Told,
+    /// The cache did not answer. This process tells it before it next believes it; until then another process that
+    /// reaches the cache may be served what stood there.
+    Owed,
+    /// It is not known whether the write was committed: the entries stay empty until their intents expire.
+    LeftToExpire,
 }
 
 /// The hooks that the outermost commit runs, each with the savepoint whose rollback takes it back.
@@ -133,8 +157,26 @@ impl Transaction {
         self.node.clone()
     }
 
-    pub(crate) fn touch(&mut self, key: String) {
+    pub(crate) fn touch<M: SentryModel>(&mut self, spec: &CacheSpec<M>, key: String) {
+        match spec.outage {
+            OutagePolicy::Proceed => {}
+            OutagePolicy::Refuse => self.touched.refuses = Some(M::NAME),
+            OutagePolicy::Outbox => {
+                self.touched.outbox.insert(key.clone());
+            }
+        }
         self.touched.keys.insert(key);
+    }
+
+    /// What the cache learned of the last write of cached rows.
+    pub(crate) fn outcome(&self) -> CacheOutcome {
+        self.outcome
+    }
+
+    pub(crate) fn note(&mut self, outcome: CacheOutcome) {
+        if outcome != CacheOutcome::Untouched {
+            self.outcome = outcome;
+        }
     }
 
     pub(crate) fn unpoint(&mut self, commands: Vec<Command>) {

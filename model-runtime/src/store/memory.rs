@@ -76,6 +76,16 @@ impl MemoryStore {
         reply
     }
 
+    /// The keys of one shard: cursors count shards.
+    fn page(&self, prefix: &str, cursor: u64, now: u64) -> Reply {
+        let index = usize::try_from(cursor).unwrap_or(SHARDS);
+        let Some(shard) = self.shards.get(index) else { return Reply::Page { next: 0, keys: Vec::new() } };
+        let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = shard.iter().filter(|(key, slot)| key.starts_with(prefix) && slot.expires_at > now);
+        let keys = live.map(|(key, _)| key.clone()).collect();
+        Reply::Page { next: if index + 1 < SHARDS { cursor + 1 } else { 0 }, keys }
+    }
+
     fn carry_out(&self, command: &Command, now: u64) -> Reply {
         match command {
             Command::Get { key } => Reply::Entry(self.get(key, now)),
@@ -102,6 +112,7 @@ impl MemoryStore {
             Command::Place { key, token, lifetime_ms } => Reply::Done(
                 self.change(key, now, |slot| (Some(protocol::place(slot, *token, *lifetime_ms, now)), true)),
             ),
+            Command::Scan { prefix, cursor } => self.page(prefix, *cursor, now),
             Command::Release { key, token } => {
                 Reply::Done(self.change(key, now, |slot| protocol::release(slot, *token, now)))
             }
@@ -124,7 +135,7 @@ impl Store for MemoryStore {
     fn call(&self, batch: &[Command]) -> Result<Answer, StoreError> {
         let now = self.now();
         let replies = batch.iter().map(|command| self.carry_out(command, now)).collect();
-        Ok(Answer { epoch: self.epoch, replies })
+        Ok(Answer { epoch: self.epoch, quarantined: false, replies })
     }
 }
 

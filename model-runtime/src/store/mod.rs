@@ -18,6 +18,9 @@ use std::fmt::Debug;
 pub struct Answer {
     /// A value that carries another epoch must not be served.
     pub epoch: Epoch,
+    /// Whether this life of the store is so young that writers of the one before may still be at work, whose intents
+    /// it does not know: nothing may be filled. What it holds may be served.
+    pub quarantined: bool,
     /// In the order of the commands.
     pub replies: Vec<Reply>,
 }

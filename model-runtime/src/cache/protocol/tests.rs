@@ -109,10 +109,26 @@ fn a_reader_tells_four_things_apart() {
     let header = bytes[..HEADER].to_vec();
     assert_eq!(look(Some(&bytes), Epoch(2), 7), Sight::Replace { expect: header.clone() });
     assert_eq!(look(Some(&bytes), Epoch(1), 8), Sight::Replace { expect: header });
+    let absent = entry::absent(Epoch(1), A, 7);
+    assert_eq!(look(Some(&absent), Epoch(1), 7), Sight::Absent);
+    assert_eq!(look(Some(&absent), Epoch(2), 7), Sight::Replace { expect: absent[..HEADER].to_vec() });
+    assert_eq!(look(Some(&absent), Epoch(1), 8), Sight::Replace { expect: absent[..HEADER].to_vec() });
     assert_eq!(look(None, Epoch(1), 7), Sight::Vacant);
     assert_eq!(look(Some(b"W0"), Epoch(1), 7), Sight::Busy);
     assert_eq!(look(Some(&entry::lease(B)), Epoch(1), 7), Sight::Busy);
     assert_eq!(look(Some(b"garbage"), Epoch(1), 7), Sight::Replace { expect: b"garbage".to_vec() });
     assert_eq!(after_lease(Some(&entry::lease(A)), &A, Epoch(1), 7), Sight::Vacant);
     assert_eq!(after_lease(Some(&entry::lease(B)), &A, Epoch(1), 7), Sight::Busy);
+}
+
+#[test]
+fn a_refresh_is_likelier_near_the_end_and_for_costly_rows() {
+    let meta = Meta { fingerprint: 7, load_cost_us: 100_000, soft_expiry_ms: NOW };
+    assert!(is_refresh_due(meta, NOW, 1.0, 0.999), "at the end always");
+    assert!(!is_refresh_due(meta, NOW - 60_000, 1.0, 0.5));
+    assert!(is_refresh_due(meta, NOW - 60, 1.0, 0.5), "69 ms ahead of the end at the median");
+    assert!(!is_refresh_due(meta, NOW - 80, 1.0, 0.5));
+    assert!(!is_refresh_due(Meta { load_cost_us: 1000, ..meta }, NOW - 60, 1.0, 0.5), "cheap rows later");
+    assert!(!is_refresh_due(Meta { soft_expiry_ms: 0, ..meta }, NOW, 1.0, 0.0), "never");
+    assert!(!is_refresh_due(meta, NOW - 1, 0.0, 0.0), "switched off");
 }

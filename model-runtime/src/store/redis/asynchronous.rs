@@ -1,33 +1,40 @@
 //! The async face: one connection shared by all tasks.
-use super::server;
+use super::server::{self, Watch};
 use super::wire::{self, Calls};
 use crate::cache::entry::Epoch;
 use crate::cache::protocol::Command;
 use crate::store::{Answer, StoreError};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, RedisResult, Value};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The connection, made when it is first needed and again after it broke.
 pub(super) struct Line {
     client: Client,
     link: Mutex<Option<Link>>,
     config: AsyncConnectionConfig,
+    watch: Arc<Watch>,
 }
 
 #[derive(Clone)]
 struct Link {
     connection: MultiplexedConnection,
     epoch: Epoch,
+    quarantined_until: Option<Instant>,
 }
 
 impl Line {
-    pub(super) fn new(client: Client, connect_timeout: Duration, io_timeout: Duration) -> Self {
+    pub(super) fn new(
+        client: Client,
+        watch: Arc<Watch>,
+        connect_timeout: Duration,
+        io_timeout: Duration,
+    ) -> Self {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(connect_timeout))
             .set_response_timeout(Some(io_timeout));
-        Self { client, link: Mutex::default(), config }
+        Self { client, link: Mutex::default(), config, watch }
     }
 
     /// Sends the batch; a connection that broke while it was idle is replaced once.
@@ -54,9 +61,11 @@ impl Line {
     async fn connect(&self) -> Result<Link, StoreError> {
         let connection = self.client.get_multiplexed_async_connection_with_config(&self.config).await;
         let connection = connection.map_err(|error| StoreError(error.to_string()))?;
-        let mut link = Link { connection, epoch: Epoch(0) };
+        let mut link = Link { connection, epoch: Epoch(0), quarantined_until: None };
         let answers = link.send(&server::handshake()).await.map_err(|error| StoreError(error.to_string()))?;
-        link.epoch = server::epoch(answers)?;
+        let greeting = server::greeting(answers)?;
+        link.epoch = greeting.epoch;
+        link.quarantined_until = self.watch.meet(&greeting, Instant::now());
         *self.lock() = Some(link.clone());
         Ok(link)
     }
@@ -80,7 +89,8 @@ impl Link {
             self.send(&scripts).await?;
             replies = calls.replies(batch, self.send(&calls.pipeline).await?);
         }
-        Ok(replies.map(|replies| Answer { epoch: self.epoch, replies }))
+        let quarantined = self.quarantined_until.is_some_and(|end| Instant::now() < end);
+        Ok(replies.map(|replies| Answer { epoch: self.epoch, quarantined, replies }))
     }
 
     async fn send(&mut self, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {

@@ -17,6 +17,8 @@ use super::{Answer, Store, StoreError};
 use crate::cache::protocol::Command;
 use crate::error::{Error, Result};
 use redis::{Client, ConnectionInfo, IntoConnectionInfo};
+use server::Watch;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Entries on a Redis server, version 7 or later, standalone.
@@ -38,17 +40,26 @@ impl RedisStore {
     /// A store on the server at `redis://[user:password@]host[:port][/database]`; it connects when it is first
     /// called.
     ///
+    /// After a start, a restart or a failover of the server it fills nothing for as long as `quarantine`, the lifetime
+    /// of write intents: writers may be at work whose intents went with the server's former life.
+    ///
     /// # Errors
     /// [`Error::Cache`] where the URL is none; the text does not repeat it, as it may hold a password.
-    pub fn new(url: &str, connect_timeout: Duration, io_timeout: Duration) -> Result<Self> {
+    pub fn new(
+        url: &str,
+        connect_timeout: Duration,
+        io_timeout: Duration,
+        quarantine: Duration,
+    ) -> Result<Self> {
         let info = connection_info(url)?;
         let place = info.addr().to_string();
         let client = Client::open(info).map_err(|error| Error::Cache(error.to_string()))?;
+        let watch = Arc::new(Watch::new(quarantine));
         Ok(Self {
             place,
             #[cfg(feature = "async")]
-            line: asynchronous::Line::new(client.clone(), connect_timeout, io_timeout),
-            pool: sync::Pool::new(client, connect_timeout, io_timeout),
+            line: asynchronous::Line::new(client.clone(), watch.clone(), connect_timeout, io_timeout),
+            pool: sync::Pool::new(client, watch, connect_timeout, io_timeout),
         })
     }
 

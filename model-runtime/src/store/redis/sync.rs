@@ -1,42 +1,69 @@
-//! The blocking face: a small pool of connections.
-use super::server;
+//! The blocking face: a bounded pool of connections.
+use super::server::{self, Watch};
 use super::wire::{self, Calls};
 use crate::cache::entry::Epoch;
 use crate::cache::protocol::Command;
 use crate::store::{Answer, StoreError};
 use redis::{Client, Connection, Pipeline, RedisError, RedisResult, Value};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-/// How many connections are kept while nobody uses them.
-const MAX_IDLE: usize = 64;
+/// How many connections are open at once; further callers wait for one, for as long as for an answer.
+const MAX_OPEN: usize = 64;
 
-/// Connections that wait for the next batch, the last used one on top.
+/// Connections, of which some wait for the next batch.
 pub(super) struct Pool {
     client: Client,
-    idle: Mutex<Vec<Link>>,
+    links: Mutex<Links>,
+    returned: Condvar,
+    watch: Arc<Watch>,
     connect_timeout: Duration,
     io_timeout: Duration,
+}
+
+#[derive(Default)]
+struct Links {
+    /// The last used one on top.
+    idle: Vec<Link>,
+    /// How many callers have one, or make one.
+    taken: usize,
 }
 
 /// A connection, and the life of the server that its handshake met.
 struct Link {
     connection: Connection,
     epoch: Epoch,
+    quarantined_until: Option<Instant>,
+}
+
+/// A caller's right to one connection.
+struct Permit<'p>(&'p Pool);
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        self.0.lock().taken -= 1;
+        self.0.returned.notify_one();
+    }
 }
 
 impl Pool {
-    pub(super) fn new(client: Client, connect_timeout: Duration, io_timeout: Duration) -> Self {
-        Self { client, idle: Mutex::default(), connect_timeout, io_timeout }
+    pub(super) fn new(
+        client: Client,
+        watch: Arc<Watch>,
+        connect_timeout: Duration,
+        io_timeout: Duration,
+    ) -> Self {
+        let (links, returned) = (Mutex::default(), Condvar::new());
+        Self { client, links, returned, watch, connect_timeout, io_timeout }
     }
 
     /// Sends the batch on an idle connection, or on a new one. A connection that broke while it was idle is
     /// replaced once: every command may be carried out twice.
     pub(super) fn call(&self, batch: &[Command]) -> Result<Answer, StoreError> {
-        let idle = self.lock().pop();
+        let (_permit, idle) = self.take()?;
         if let Some(link) = idle {
             match self.answer(link, batch) {
-                Err(Broken::Dropped(_)) => self.lock().clear(),
+                Err(Broken::Dropped(_)) => self.lock().idle.clear(),
                 other => return other.map_err(Broken::into_store_error),
             }
         }
@@ -46,9 +73,23 @@ impl Pool {
 
     /// Connects, and keeps the connection for the first batch.
     pub(super) fn check(&self) -> Result<(), StoreError> {
+        let (_permit, _) = self.take()?;
         let link = self.link()?;
         self.keep(link);
         Ok(())
+    }
+
+    /// The right to a connection, and an idle one if there is any.
+    fn take(&self) -> Result<(Permit<'_>, Option<Link>), StoreError> {
+        let busy = |links: &mut Links| links.taken >= MAX_OPEN;
+        let waited = self.returned.wait_timeout_while(self.lock(), self.io_timeout, busy);
+        let (mut links, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        if timeout.timed_out() {
+            return Err(StoreError(format!("all {MAX_OPEN} connections are busy")));
+        }
+        links.taken += 1;
+        let idle = links.idle.pop();
+        Ok((Permit(self), idle))
     }
 
     // Whatever goes wrong on the way drops the connection: a late reply must not answer the next batch.
@@ -62,9 +103,10 @@ impl Pool {
             replies = calls.replies(batch, link.send(&calls.pipeline, calls.len())?);
         }
         let epoch = link.epoch;
+        let quarantined = link.quarantined_until.is_some_and(|end| Instant::now() < end);
         self.keep(link);
         match replies {
-            Ok(replies) => Ok(Answer { epoch, replies }),
+            Ok(replies) => Ok(Answer { epoch, quarantined, replies }),
             Err(wire::Unusable::Failed(error)) => Err(Broken::Failed(error)),
             Err(wire::Unusable::NoScript) => {
                 Err(Broken::Failed(StoreError("Redis forgets its scripts".into())))
@@ -77,25 +119,24 @@ impl Pool {
             let connection = self.client.get_connection_with_timeout(self.connect_timeout)?;
             connection.set_read_timeout(Some(self.io_timeout))?;
             connection.set_write_timeout(Some(self.io_timeout))?;
-            Ok(Link { connection, epoch: Epoch(0) })
+            Ok(Link { connection, epoch: Epoch(0), quarantined_until: None })
         };
         let mut link = connect().map_err(|error| StoreError(error.to_string()))?;
         let questions = server::handshake();
         let answers =
             link.send(&questions, questions.len()).map_err(|error| StoreError(error.to_string()))?;
-        link.epoch = server::epoch(answers)?;
+        let greeting = server::greeting(answers)?;
+        link.epoch = greeting.epoch;
+        link.quarantined_until = self.watch.meet(&greeting, Instant::now());
         Ok(link)
     }
 
     fn keep(&self, link: Link) {
-        let mut idle = self.lock();
-        if idle.len() < MAX_IDLE {
-            idle.push(link);
-        }
+        self.lock().idle.push(link);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Link>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Links> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -7,6 +7,8 @@ use redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 
 /// How many keys one call touches at most: Redis does nothing else meanwhile.
 const CHUNK: usize = 256;
+/// How many keys of the server one page looks at, of ours or not.
+const SCANNED: usize = 1000;
 
 /// A batch as calls to the server, of which some carry out several commands.
 pub(super) struct Calls {
@@ -82,6 +84,11 @@ fn packed(alike: &[Command]) -> Option<Cmd> {
             }
             out
         }
+        Command::Scan { prefix, cursor } => {
+            let mut out = redis::cmd("SCAN");
+            out.arg(*cursor).arg("MATCH").arg(format!("{}*", escaped(prefix))).arg("COUNT").arg(SCANNED);
+            out
+        }
         Command::Deref { pointer } => script(&scripts::DEREF, [pointer.as_str()]),
         Command::Lease { key, token, ttl_ms } => {
             let mut out = redis::cmd("SET");
@@ -115,6 +122,12 @@ fn packed(alike: &[Command]) -> Option<Cmd> {
         }
     };
     Some(call)
+}
+
+/// A text that stands for itself in a pattern of Redis.
+fn escaped(text: &str) -> String {
+    let special = |c| matches!(c, '*' | '?' | '[' | ']' | '\\' | '^' | '-');
+    text.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
 }
 
 fn script<'k, K: IntoIterator<Item = &'k str>>(step: &Step, keys: K) -> Cmd {
@@ -151,6 +164,7 @@ fn read(commands: &[Command], value: Value, replies: &mut Vec<Reply>) -> Result<
             replies.extend(entry(value).map(Reply::Entry));
         }
         ([Command::Deref { .. }], value) => replies.extend(pair(value)),
+        ([Command::Scan { .. }], value) => replies.extend(page(value)),
         ([Command::Get { .. }, ..], Value::Array(values)) => {
             replies.extend(values.into_iter().map_while(|value| entry(value).map(Reply::Entry)));
         }
@@ -186,6 +200,19 @@ fn entry(value: Value) -> Option<Option<Vec<u8>>> {
         Value::BulkString(bytes) => Some(Some(bytes)),
         _ => None,
     }
+}
+
+/// Keys that are no text are not ours.
+fn page(value: Value) -> Option<Reply> {
+    let Value::Array(values) = value else { return None };
+    let [cursor, keys] = <[Value; 2]>::try_from(values).ok()?;
+    let (Value::BulkString(cursor), Value::Array(keys)) = (cursor, keys) else { return None };
+    let next = std::str::from_utf8(&cursor).ok()?.parse().ok()?;
+    let text = |key| match key {
+        Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
+        _ => None,
+    };
+    Some(Reply::Page { next, keys: keys.into_iter().filter_map(text).collect() })
 }
 
 fn pair(value: Value) -> Option<Reply> {

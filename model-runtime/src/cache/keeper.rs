@@ -1,0 +1,153 @@
+//! The cache's background thread: intents of long commits are placed again, and what the store is owed is sent.
+use super::entry::Token;
+use super::handle::{Cache, WeakCache};
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// After so many looks at nothing the thread sleeps until there is something.
+const IDLE_LOOKS: u32 = 16;
+/// How often it tries to tell the store what it is owed.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// What the thread looks after.
+#[derive(Debug, Clone)]
+pub(crate) struct Keeper(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// A third of the lifetime of intents.
+    period: Duration,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: HashMap<Token, Held>,
+    /// The store is owed releases.
+    owing: bool,
+    asleep: bool,
+    started: bool,
+    stopped: bool,
+}
+
+#[derive(Debug)]
+struct Held {
+    keys: Arc<[String]>,
+    due: Instant,
+}
+
+/// The intents of one commit, which are placed again while this lives: a commit may take longer than an intent.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    keeper: Keeper,
+    token: Token,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.keeper.lock().held.remove(&self.token);
+    }
+}
+
+/// Intents that are due.
+type Due = Vec<(Token, Arc<[String]>)>;
+
+impl Keeper {
+    pub(super) fn new(intent_ms: u64) -> Self {
+        let period = Duration::from_millis(intent_ms) / 3;
+        Self(Arc::new(Shared { state: Mutex::default(), changed: Condvar::new(), period }))
+    }
+
+    /// Looks after these intents until the hold is dropped.
+    pub(super) fn hold(&self, cache: &Cache, token: Token, keys: &Arc<[String]>) -> Hold {
+        let held = Held { keys: keys.clone(), due: Instant::now() + self.0.period };
+        let mut state = self.lock();
+        state.held.insert(token, held);
+        self.wake(state, cache);
+        Hold { keeper: self.clone(), token }
+    }
+
+    /// The store is owed something.
+    pub(super) fn owe(&self, cache: &Cache) {
+        let mut state = self.lock();
+        state.owing = true;
+        self.wake(state, cache);
+    }
+
+    pub(super) fn stop(&self) {
+        self.lock().stopped = true;
+        self.0.changed.notify_one();
+    }
+
+    fn wake(&self, mut state: MutexGuard<'_, State>, cache: &Cache) {
+        if std::mem::take(&mut state.asleep) || state.owing {
+            self.0.changed.notify_one();
+        }
+        if !std::mem::replace(&mut state.started, true) {
+            let (keeper, cache) = (self.clone(), cache.downgrade());
+            let spawned = std::thread::Builder::new().name("model-cache".into()).spawn(move || keeper.run(&cache));
+            if let Err(error) = spawned {
+                tracing::warn!(%error, "the cache has no background thread: commits must end within `intent_lifetime`");
+            }
+        }
+    }
+
+    fn run(&self, cache: &WeakCache) {
+        while let Some((due, owing)) = self.next() {
+            let Some(cache) = cache.upgrade() else { return };
+            for (token, keys) in due {
+                cache.place_again(token, &keys);
+            }
+            if owing {
+                let left = cache.pay();
+                self.lock().owing = left;
+            }
+        }
+    }
+
+    /// Waits for something to do; `None` at the end.
+    fn next(&self) -> Option<(Due, bool)> {
+        let mut state = self.lock();
+        let mut idle = 0;
+        loop {
+            if state.stopped {
+                return None;
+            }
+            idle = if state.held.is_empty() { idle + 1 } else { 0 };
+            state = if state.owing {
+                self.wait(state, RETRY)
+            } else if idle < IDLE_LOOKS {
+                // Half of the period, so that nobody need wake the thread for each write.
+                self.wait(state, self.0.period / 2)
+            } else {
+                state.asleep = true;
+                self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+            };
+            let due = due(&mut state, Instant::now(), self.0.period);
+            if !due.is_empty() || state.owing {
+                return Some((due, state.owing)).filter(|_| !state.stopped);
+            }
+        }
+    }
+
+    fn wait<'s>(&self, state: MutexGuard<'s, State>, time: Duration) -> MutexGuard<'s, State> {
+        self.0.changed.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn due(state: &mut State, now: Instant, period: Duration) -> Due {
+    let mut due = Vec::new();
+    for (token, held) in &mut state.held {
+        if held.due <= now {
+            held.due = now + period;
+            due.push((*token, held.keys.clone()));
+        }
+    }
+    due
+}

@@ -1,0 +1,31 @@
+//! Waiting for other readers of this process; the only place where a lookup pauses.
+use super::Executor;
+use crate::cache::flight::{Follow, Landing};
+use crate::cache::gate::Pass;
+use std::time::Instant;
+
+/// What became of the round; a reader that waits until `until` goes alone.
+pub(super) async fn landing<S: Executor>(db: &mut S, follow: &Follow, until: Instant) -> Landing {
+    loop {
+        let listener = follow.listen();
+        if let Some(landing) = follow.landing() {
+            return landing;
+        }
+        db.pause(listener, Some(until)).await;
+        if Instant::now() >= until {
+            return follow.landing().unwrap_or(Landing::Alone);
+        }
+    }
+}
+
+/// The right to ask the database while the store is out of reach.
+pub(super) async fn pass<S: Executor>(db: &mut S) -> Pass {
+    let gate = db.cache().gate().clone();
+    loop {
+        let listener = gate.listen();
+        if let Some(pass) = gate.enter() {
+            return pass;
+        }
+        db.pause(listener, None).await;
+    }
+}
