@@ -61,17 +61,26 @@ pub struct Sqlite(TempDir);
 #[must_use]
 pub fn sqlite(schema: Schema) -> Sqlite {
     let place = Sqlite(TempDir::new().unwrap());
-    let words = [
-        ("{pk}", "INTEGER PRIMARY KEY AUTOINCREMENT"),
-        ("{timestamp}", "TIMESTAMP"),
-        ("{double}", "DOUBLE"),
-        ("{binary}", "BLOB"),
-        ("{key}", "TEXT"),
-        ("{quote}", "\""),
-    ];
-    place.connect().batch_execute(&schema.sql(words)).unwrap();
+    place.connect().batch_execute(&schema.sql(SQLITE_WORDS)).unwrap();
     place
 }
+
+/// A SQLite database of one connection alone.
+#[must_use]
+pub fn sqlite_in_memory(schema: Schema) -> SqliteConnection {
+    let mut conn = SqliteConnection::establish(":memory:").unwrap();
+    conn.batch_execute(&schema.sql(SQLITE_WORDS)).unwrap();
+    conn
+}
+
+const SQLITE_WORDS: [(&str, &str); 6] = [
+    ("{pk}", "INTEGER PRIMARY KEY AUTOINCREMENT"),
+    ("{timestamp}", "TIMESTAMP"),
+    ("{double}", "DOUBLE"),
+    ("{binary}", "BLOB"),
+    ("{key}", "TEXT"),
+    ("{quote}", "\""),
+];
 
 impl Sqlite {
     /// A new connection.

@@ -76,7 +76,10 @@ fn the_main_job_on_postgres_and_redis_with_several_writers() {
 fn with_redis_in_trouble(trouble: impl Fn(&mut RedisServer)) {
     let mut server = RedisServer::start();
     let url = server.url();
-    let job = std::thread::spawn(move || equals_the_oracle(&["--threads", "2", "--cache-url", &url], 1000));
+    let job = std::thread::spawn(move || {
+        let arguments = ["--threads", "2", "--cache-url", &url, "--intent-lifetime", "500"];
+        equals_the_oracle(&arguments, 1000);
+    });
     for _ in 0..2 {
         let keys = || -> redis::RedisResult<u64> {
             let mut conn = redis::Client::open(server.url())?.get_connection()?;

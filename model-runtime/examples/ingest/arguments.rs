@@ -4,6 +4,7 @@ use clap::Parser;
 use model_runtime::Cache;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../integration-tests/data");
 
@@ -18,6 +19,9 @@ pub(crate) struct Arguments {
     /// `redis://…`; the in-process store if not given
     #[arg(long, value_name = "URL")]
     cache_url: Option<String>,
+    /// How long a write intent lives if its writer dies, and a restarted Redis is only read from
+    #[arg(long, value_name = "MILLISECONDS", default_value = "10000")]
+    intent_lifetime: u64,
     /// How many writers work at once; each takes its share of the paths
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) threads: NonZeroUsize,
@@ -34,20 +38,20 @@ impl Arguments {
     pub(crate) fn cache(&self) -> Result<Cache, Failure> {
         match &self.cache_url {
             None => Ok(Cache::memory()),
-            Some(url) => connect(url),
+            Some(url) => connect(url, Duration::from_millis(self.intent_lifetime)),
         }
     }
 }
 
 #[cfg(feature = "redis")]
-fn connect(url: &str) -> Result<Cache, Failure> {
+fn connect(url: &str, intent_lifetime: Duration) -> Result<Cache, Failure> {
     // A namespace of its own: the groups of an earlier run are other rows.
     let namespace = format!("ingest-{}", std::process::id());
-    let cache = Cache::builder().redis(url).namespace(&namespace).build()?;
+    let cache = Cache::builder().redis(url).namespace(&namespace).intent_lifetime(intent_lifetime).build()?;
     Ok(cache)
 }
 
 #[cfg(not(feature = "redis"))]
-fn connect(_url: &str) -> Result<Cache, Failure> {
+fn connect(_url: &str, _intent_lifetime: Duration) -> Result<Cache, Failure> {
     Err("--cache-url needs the feature `redis`: run with `--features redis`".into())
 }

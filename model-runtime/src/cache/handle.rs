@@ -298,10 +298,8 @@ impl Cache {
     }
 
     fn paid(&self, debt: &Debt) {
-        if let Debt::Keys { keys, .. } = debt {
-            self.0.counters.add(Event::Drained, keys.len() as u64);
-        }
-        self.outage().paid(debt);
+        let settled = self.outage().paid(debt);
+        self.0.counters.add(Event::Drained, settled as u64);
     }
 
     /// Takes note of what became of a batch.
@@ -350,6 +348,7 @@ impl Cache {
         let lifetime_ms = self.config().intent_ms;
         let place = |key: &String| Command::Place { key: key.clone(), token, lifetime_ms };
         for chunk in keys.chunks(DRAIN_CHUNK) {
+            self.0.counters.add(Event::RenewedIntent, chunk.len() as u64);
             // Where it does not answer, the commit may outlive its intents: the release heals that.
             let _ = self.call(&chunk.iter().map(place).collect::<Vec<_>>());
         }

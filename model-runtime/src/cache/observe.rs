@@ -52,6 +52,8 @@ counters! {
     LostIntent lost_intents
     /// Entries of another life of the store or another schema, which were replaced.
     EpochMiss epoch_misses
+    /// Intents that were placed again, because their commit took long.
+    RenewedIntent renewed_intents
     /// Batches sent to the store.
     RoundTrip round_trips
     /// Batches that the store did not answer.

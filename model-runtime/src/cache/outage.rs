@@ -117,8 +117,9 @@ impl Outage {
         dropped
     }
 
-    /// This was paid.
-    pub(crate) fn paid(&mut self, debt: &Debt) {
+    /// This was paid; returns how many keys are settled by it, which two may pay at once.
+    pub(crate) fn paid(&mut self, debt: &Debt) -> usize {
+        let before = self.postponed.len();
         match debt {
             Debt::Keys { keys, until } => {
                 for key in keys {
@@ -132,6 +133,7 @@ impl Outage {
                 self.forgot = self.forgot.filter(|number| number > until);
             }
         }
+        before - self.postponed.len()
     }
 }
 

@@ -1,0 +1,17 @@
+//! Absence that is forgotten at once would cost a lease on each lookup.
+use diesel::prelude::*;
+use model_runtime::prelude::*;
+
+diesel::table! {
+    hosts (id) { id -> Integer, name -> Text }
+}
+
+#[derive(Queryable, Selectable, SentryModel)]
+#[diesel(table_name = hosts)]
+#[cache_fields(name, negative = "0s")]
+struct Host {
+    id: i32,
+    name: String,
+}
+
+fn main() {}
