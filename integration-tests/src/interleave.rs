@@ -20,6 +20,7 @@ struct Hook {
 pub struct Interleaved {
     inner: Arc<dyn Store>,
     hooks: Mutex<Vec<Hook>>,
+    failure: Mutex<Option<fn(&Command) -> bool>>,
 }
 
 impl std::fmt::Debug for Interleaved {
@@ -32,7 +33,7 @@ impl Interleaved {
     /// `inner` with no action yet.
     #[must_use]
     pub fn new(inner: Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(Self { inner, hooks: Mutex::default() })
+        Arc::new(Self { inner, hooks: Mutex::default(), failure: Mutex::default() })
     }
 
     /// Acts before the store sees the first matching command.
@@ -43,6 +44,11 @@ impl Interleaved {
     /// Acts after the store has answered the first matching command.
     pub fn after(&self, matches: fn(&Command) -> bool, act: impl FnOnce() + Send + 'static) {
         self.add(When::After, matches, act);
+    }
+
+    /// Does not answer the first batch with a matching command, which the store behind does not see.
+    pub fn fail(&self, matches: fn(&Command) -> bool) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(matches);
     }
 
     /// How many actions have not run.
@@ -78,6 +84,10 @@ impl Interleaved {
 impl Store for Interleaved {
     fn call(&self, batch: &[Command]) -> Result<Answer, StoreError> {
         self.run(When::Before, batch);
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take_if(|it| batch.iter().any(*it));
+        if failure.is_some() {
+            return Err(StoreError("the test wants it so".into()));
+        }
         let answer = self.inner.call(batch);
         self.run(When::After, batch);
         answer

@@ -84,9 +84,9 @@ pub use model_derive::SentryModel;
 pub use operation::{
     Attach, Attached, Create, CreateMany, CreateOrUpdate, Defaults, Delete, DeleteWhere, ForeignKey, Get,
     GetMany, GetOrCreate, HasDefaults, HasOnInsert, HasPatch, HasSql, Invalidate, Operation, Refresh, RunWithSql, Save,
-    SaveMany, SetSql, SqlFor, Update, UpdateWhere, Upsert, VerifySchema,
+    SaveMany, SetSql, SqlFor, SweepOutbox, Update, UpdateWhere, Upsert, VerifySchema,
 };
-pub use schema::{Catalog, Describe, SchemaProblem, SchemaProblemKind};
+pub use schema::{Catalog, Describe, Outbox, SchemaProblem, SchemaProblemKind};
 #[cfg(feature = "async")]
 pub use session::{AsyncCallback, AsyncSession};
 pub use session::{CacheOutcome, Face, Runner, Session, Transaction, TransactionNode};

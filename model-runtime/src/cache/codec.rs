@@ -127,6 +127,8 @@ pub struct LookupSpec<M> {
     pub(crate) mask: u64,
     /// Its columns in the database, each with the SQL function of its normal form.
     pub(crate) columns: &'static [&'static str],
+    /// The fields' names in its key.
+    pub(crate) names: &'static [&'static str],
     pub(crate) functions: &'static [Option<&'static str>],
     pub(crate) texts: fn(&M) -> Texts,
     pub(crate) is_null: fn(&M) -> bool,
@@ -139,6 +141,7 @@ impl<M> LookupSpec<M> {
         Self {
             mask: K::MASK,
             columns: K::COLUMNS,
+            names: K::NAMES,
             functions: K::FUNCTIONS,
             texts: key_texts::<K>,
             is_null: key_is_null::<K>,

@@ -129,6 +129,19 @@ pub fn make_key(prefix: &str, model: &str, fields: &[(&str, String)]) -> String 
         [(name, value)] => format!("{name}={value}"),
         _ => composite(fields),
     };
+    of_text(prefix, model, &text)
+}
+
+/// The key of an outbox entry: `Model:text` or `Model:hash`, of which the text alone has a `=`. None for what is neither.
+pub(crate) fn hashed(prefix: &str, entry: &str) -> Option<String> {
+    let (model, text) = entry.split_once(':')?;
+    Some(match text.contains('=') {
+        true => of_text(prefix, model, text),
+        false => format!("{prefix}:{entry}"),
+    })
+}
+
+fn of_text(prefix: &str, model: &str, text: &str) -> String {
     let mut key = String::with_capacity(prefix.len() + model.len() + 2 + 32);
     key.extend([prefix, ":", model, ":"]);
     // Each lookup makes a key, and `{byte:02x}` takes as long as the digest.

@@ -233,20 +233,22 @@ where
     touch_entries::<M, S>(db, spec, vec![key]).await
 }
 
-/// A statement stored this row under keys that may have been known as absent.
+/// A statement stored this row under keys that may have been known as absent: those with a field of `mask`.
 ///
 /// # Errors
 /// As [`open`].
-pub(crate) async fn touch_new<M, S>(db: &mut S, row: &M) -> Result<()>
+pub(crate) async fn touch_new<M, S>(db: &mut S, row: &M, mask: u64) -> Result<()>
 where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
     let Some(spec) = M::cache().filter(|spec| spec.negative_ms > 0) else { return Ok(()) };
-    let pointers = spec.lookups.iter().filter(|lookup| !(lookup.is_null)(row));
+    let pointers = spec.lookups.iter().filter(|lookup| lookup.mask & mask != 0 && !(lookup.is_null)(row));
     let mut entries: Vec<_> =
         pointers.map(|lookup| db.cache().key(M::NAME, &(lookup.texts)(row))).collect();
-    entries.push(row_key(db, spec, row));
+    if M::Pk::MASK & mask != 0 {
+        entries.push(row_key(db, spec, row));
+    }
     touch_entries::<M, S>(db, spec, entries).await
 }
 

@@ -30,7 +30,7 @@ where
     let mut sets = Assignments::new::<M>(Purpose::Update);
     M::visit(&patch, &mut sets)?;
     sets.take_sql(sql);
-    let makes_keys = write::makes_keys::<M>(sets.mask());
+    let mask = sets.mask();
     let guards = std::mem::take(&mut sets.guards);
     let (statement, old) = Statement::update::<M>(sets);
     // The predicate may be any expression, whose texts nobody can count.
@@ -42,7 +42,7 @@ where
     let unit = Unit::begin(db).await?;
     let done = update_and_touch::<M, P, S>(db, statement, predicate, &guards).await;
     let done = match done {
-        Ok(keys) if makes_keys => touch_stored::<M, S>(db, &keys).await.map(|()| keys.len()),
+        Ok(keys) if write::makes_keys::<M>(mask) => touch_stored::<M, S>(db, &keys, mask).await.map(|()| keys.len()),
         done => done.map(|keys| keys.len()),
     };
     unit.end(db, done).await
@@ -95,8 +95,8 @@ where
 /// How many rows are read again in one SELECT.
 const READ_AGAIN: usize = 256;
 
-/// The keys that an update has made, from the rows as they are stored.
-pub(super) async fn touch_stored<M, S>(db: &mut S, keys: &[Key<M>]) -> Result<()>
+/// The keys that an update of the fields of `mask` has made, from the rows as they are stored.
+pub(super) async fn touch_stored<M, S>(db: &mut S, keys: &[Key<M>], mask: u64) -> Result<()>
 where
     M: ModelSql<S::Backend>,
     S: Executor,
@@ -112,7 +112,7 @@ where
         let select = Statement::new().stays_prepared(false).sql("SELECT ").columns::<M>().sql(" FROM ");
         let rows: Vec<M> = db.rows(select.table::<M>().matching_any(alternatives)).await?;
         for row in &rows {
-            write::touch_new::<M, S>(db, row).await?;
+            write::touch_new::<M, S>(db, row, mask).await?;
         }
     }
     Ok(())

@@ -63,7 +63,7 @@ where
             return Err(Error::Query(format!("{}: INSERT of {count} rows returned {found}", M::NAME)));
         }
         for row in &rows {
-            write::touch_new::<M, S>(db, row).await?;
+            write::touch_new::<M, S>(db, row, u64::MAX).await?;
         }
         stored.extend(in_order(chunk, rows).into_iter().map(Tracked::stored));
         rest = others;

@@ -219,7 +219,7 @@ where
         write::touch::<M, S>(db, row).await?;
     }
     if write::makes_keys::<M>(mask) {
-        touch_stored::<M, S>(db, &rows.iter().map(M::Pk::of).collect::<Vec<_>>()).await?;
+        touch_stored::<M, S>(db, &rows.iter().map(M::Pk::of).collect::<Vec<_>>(), mask).await?;
     }
     Ok(rows.len())
 }

@@ -51,7 +51,7 @@ where
         Statement::new().stays_prepared(kept).sql("INSERT INTO ").table::<M>().values(vec![values.pairs]);
     let rows = db.rows(statement.sql(unless_there).returning::<M>()).await?;
     let Some(row) = rows.into_iter().next() else { return Ok(None) };
-    write::touch_new::<M, S>(db, &row).await?;
+    write::touch_new::<M, S>(db, &row, u64::MAX).await?;
     Ok(Some(inserted(db, row)))
 }
 
@@ -93,7 +93,7 @@ where
         false => reread::inserted::<M, S>(db, statement, patch).await?,
     };
     let row = row.ok_or_else(|| Error::Query(format!("{}: INSERT returned no row", M::NAME)))?;
-    write::touch_new::<M, S>(db, &row).await?;
+    write::touch_new::<M, S>(db, &row, u64::MAX).await?;
     Ok(row)
 }
 
@@ -174,7 +174,7 @@ where
     let new = result.as_ref().ok().and_then(|rows| rows.first());
     write::close(db, intents, base, new, mask, outcome).await;
     if let Some(new) = new.filter(|_| write::makes_keys::<M>(mask)) {
-        write::touch_new::<M, S>(db, new).await?;
+        write::touch_new::<M, S>(db, new, mask).await?;
     }
     let mut rows = result.map_err(|error| overflow(error, &guards))?;
     if rows.len() > 1 {

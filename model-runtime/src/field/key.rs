@@ -57,6 +57,9 @@ pub trait KeyCols: 'static {
 
 /// A key that has a text, as cache keys need it.
 pub trait KeyTexts: KeyCols {
+    /// The fields' names in the text of a key.
+    const NAMES: &'static [&'static str];
+
     /// The fields' names and the texts of their values.
     fn texts(key: &Self::Key) -> Vec<(&'static str, String)>;
     /// Whether one of the values is NULL, so that the key has no text.
@@ -135,6 +138,8 @@ macro_rules! keys { ($(($($C:ident $i:tt),+))*) => { $(
     where
         $(PartValue<$C>: KeyText),+
     {
+        const NAMES: &'static [&'static str] = &[$($C::NAME),+];
+
         fn texts(key: &Self::Key) -> Vec<(&'static str, String)> {
             vec![$(($C::NAME, text(&key.$i))),+]
         }

@@ -15,7 +15,7 @@ use crate::operation::{
     SaveMany, UpdateWhere, Upsert, VerifySchema,
 };
 use crate::repr::Repr;
-use crate::schema::{self, Describe, SchemaProblem};
+use crate::schema::{self, Catalog, Describe, SchemaProblem};
 use crate::session::Runner;
 use crate::statement::Dialect;
 use crate::tracked::Tracked;
@@ -479,10 +479,41 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     where
         Self: ModelSql<DB>,
     {
-        let catalog = DB::CATALOG.ok_or_else(|| {
-            Error::Query(format!("{}: nobody told what this database's tables need", Self::NAME))
-        })?;
-        schema::migration_sql::<Self, DB>(catalog)
+        schema::migration_sql::<Self, DB>(catalog::<Self, DB>()?)
+    }
+
+    /// The SQL of the table that keys are stored in for `outage = "outbox"`, one for all models, for a migration.
+    ///
+    /// # Errors
+    /// [`Error::Query`](crate::Error::Query) for a backend that this crate does not know.
+    fn outbox_sql<DB: Dialect>(_backend: DB) -> Result<String> {
+        Ok(format!("{}\n", catalog::<Self, DB>()?.outbox.table))
+    }
+
+    /// The SQL of triggers that store the keys of rows which any program writes, for a migration: with a sweep now and
+    /// then ([`sweep_outbox`](crate::Session::sweep_outbox)) the cache learns of SQL from outside too.
+    ///
+    /// Until the sweep, what was cached before may be served.
+    ///
+    /// # Errors
+    /// [`Error::Query`](crate::Error::Query) for a backend that this crate does not know, a model that is not cached, and
+    /// a key whose text the database does not have: it must be an integer, a text, or, on PostgreSQL, a UUID.
+    ///
+    /// # Example: print it once
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest.rs"));
+    /// use model_runtime::prelude::*;
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// let sql = Project::outbox_triggers_sql(diesel::sqlite::Sqlite)?;
+    /// assert!(sql.contains("AFTER UPDATE ON `projects`"), "{sql}");
+    /// # Ok(()) }
+    /// ```
+    fn outbox_triggers_sql<DB: Dialect>(_backend: DB) -> Result<String>
+    where
+        Self: ModelSql<DB>,
+    {
+        schema::triggers_sql::<Self, DB>(catalog::<Self, DB>()?)
     }
 
     /// Each row with the one that it refers to by a foreign key, looked up at once; `None` where the foreign key is
@@ -528,4 +559,9 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     {
         db.drive(Attach::new(rows, |row| C::get(row).key().map(|key| (key,))))
     }
+}
+
+fn catalog<M: SentryModel, DB: Dialect>() -> Result<&'static Catalog> {
+    let unknown = || Error::Query(format!("{}: nobody told what this database's tables need", M::NAME));
+    DB::CATALOG.ok_or_else(unknown)
 }

@@ -22,6 +22,25 @@ pub struct Catalog {
     pub adds_checks: bool,
     /// How many fractional digits a timestamp has where its type does not say.
     pub timestamp_digits: u32,
+    /// How keys are stored for the cache.
+    pub outbox: Outbox,
+}
+
+/// How a database stores the keys of touched rows, for `outage = "outbox"` and for SQL from outside.
+#[derive(Debug, Clone, Copy)]
+pub struct Outbox {
+    /// Makes the table.
+    pub table: &'static str,
+    /// Makes the trigger `{trigger}` that stores `{values}` after each `{event}` on `{table}`.
+    pub trigger: &'static str,
+    /// The type of a text in a CAST.
+    pub text: &'static str,
+    /// What stands before, between and behind texts that are joined.
+    pub joined: (&'static str, &'static str, &'static str),
+    /// Whether a CAST of a UUID is its text.
+    pub uuid_is_text: bool,
+    /// Locks the rows that a SELECT reads, past those that another sweep has locked.
+    pub skip_locked: &'static str,
 }
 
 /// Of SQLite.
@@ -53,6 +72,16 @@ pub(crate) static SQLITE: Catalog = Catalog {
     keeps_integer_ranges: false,
     adds_checks: false,
     timestamp_digits: 6,
+    outbox: Outbox {
+        table: "CREATE TABLE model_cache_outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, entry TEXT NOT NULL, \
+            created_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP);",
+        trigger: "CREATE TRIGGER {trigger} AFTER {event} ON {table} BEGIN \
+            INSERT INTO model_cache_outbox (entry) VALUES {values}; END;",
+        text: "TEXT",
+        joined: ("", " || ", ""),
+        uuid_is_text: false,
+        skip_locked: "",
+    },
 };
 
 /// Of PostgreSQL.
@@ -97,6 +126,17 @@ pub(crate) static POSTGRES: Catalog = Catalog {
     keeps_integer_ranges: true,
     adds_checks: true,
     timestamp_digits: 6,
+    outbox: Outbox {
+        table: "CREATE TABLE model_cache_outbox (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, \
+            entry TEXT NOT NULL, created_at TIMESTAMPTZ NOT NULL DEFAULT now());",
+        trigger: "CREATE FUNCTION {trigger}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+            INSERT INTO model_cache_outbox (entry) VALUES {values}; RETURN NULL; END $$;\n\
+            CREATE TRIGGER {trigger} AFTER {event} ON {table} FOR EACH ROW EXECUTE FUNCTION {trigger}();",
+        text: "TEXT",
+        joined: ("", " || ", ""),
+        uuid_is_text: true,
+        skip_locked: " FOR UPDATE SKIP LOCKED",
+    },
 };
 
 /// Of MySQL and MariaDB.
@@ -133,4 +173,14 @@ pub(crate) static MYSQL: Catalog = Catalog {
     keeps_integer_ranges: true,
     adds_checks: true,
     timestamp_digits: 0,
+    outbox: Outbox {
+        table: "CREATE TABLE model_cache_outbox (id BIGINT AUTO_INCREMENT PRIMARY KEY, entry TEXT NOT NULL, \
+            created_at DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6));",
+        trigger: "CREATE TRIGGER {trigger} AFTER {event} ON {table} FOR EACH ROW \
+            INSERT INTO model_cache_outbox (entry) VALUES {values};",
+        text: "CHAR",
+        joined: ("CONCAT(", ", ", ")"),
+        uuid_is_text: false,
+        skip_locked: " FOR UPDATE SKIP LOCKED",
+    },
 };

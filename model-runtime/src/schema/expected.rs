@@ -27,6 +27,8 @@ pub(crate) struct Column {
     /// Diesel's name of the SQL type, such as `Integer`.
     pub(crate) sql_type: &'static str,
     pub(crate) nullable: bool,
+    /// The path of the field's type.
+    pub(crate) rust_type: &'static str,
     /// The range of `#[bounded]`.
     pub(crate) bounds: Option<(i128, i128)>,
 }
@@ -61,7 +63,8 @@ struct Columns(Vec<Column>);
 impl Describe for Columns {
     fn field<M: SentryModel, C: FieldOf<M>>(&mut self) {
         let (sql_type, nullable) = named(type_name::<<C as Expression>::SqlType>());
-        self.0.push(Column { field: C::FIELD, name: C::NAME, sql_type, nullable, bounds: C::BOUNDS });
+        let rust_type = type_name::<C::Value>();
+        self.0.push(Column { field: C::FIELD, name: C::NAME, sql_type, nullable, rust_type, bounds: C::BOUNDS });
     }
 }
 

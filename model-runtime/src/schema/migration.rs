@@ -72,7 +72,7 @@ fn check<DB: Dialect>(table: &str, column: &Column, catalog: &Catalog) -> Result
 }
 
 /// `projects_slug_key`, cut where it is too long.
-fn name(table: &str, words: &[&str], suffix: &str) -> String {
+pub(super) fn name(table: &str, words: &[&str], suffix: &str) -> String {
     let table: String =
         table.chars().map(|c| if c == '.' { '_' } else { c }).filter(|c| !matches!(c, '"' | '`')).collect();
     let mut name = format!("{table}_{}", words.join("_"));

@@ -8,8 +8,9 @@ mod compare;
 mod expected;
 mod live;
 mod migration;
+mod outbox;
 
-pub use catalog::Catalog;
+pub use catalog::{Catalog, Outbox};
 pub use compare::{SchemaProblem, SchemaProblemKind};
 pub use expected::Describe;
 
@@ -23,3 +24,4 @@ pub(crate) use compare::problems;
 pub(crate) use expected::Expected;
 pub(crate) use live::table;
 pub(crate) use migration::migration_sql;
+pub(crate) use outbox::triggers_sql;

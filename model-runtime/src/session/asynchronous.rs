@@ -8,7 +8,7 @@ use crate::engine::{self, Executor};
 use crate::error::{Error, Result};
 use crate::field::KeyCols;
 use crate::model::ModelSql;
-use crate::operation::Operation;
+use crate::operation::{Operation, SweepOutbox};
 use crate::statement::{Dialect, Statement};
 use crate::store::{Answer, StoreError};
 use diesel::deserialize;
@@ -84,6 +84,14 @@ where
     /// [`invalidate`](crate::SentryModel::invalidate), else rows it changes may be stale until their time to live ends.
     pub fn connection(&mut self) -> &mut C {
         self.conn
+    }
+
+    /// Tells the cache of the keys in the outbox, as [`Session::sweep_outbox`](crate::Session::sweep_outbox) does.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn sweep_outbox(&mut self) -> BoxFuture<'_, Result<usize>> {
+        self.drive(SweepOutbox)
     }
 
     /// Runs `work` in a transaction, as [`Session::transaction`](crate::Session::transaction) does.

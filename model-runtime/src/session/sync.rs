@@ -7,7 +7,7 @@ use crate::engine::{self, Executor};
 use crate::error::{Error, Result};
 use crate::field::KeyCols;
 use crate::model::ModelSql;
-use crate::operation::Operation;
+use crate::operation::{Operation, SweepOutbox};
 use crate::statement::{Dialect, Statement};
 use crate::store::{Answer, StoreError};
 use diesel::connection::{LoadConnection, TransactionManager, TransactionManagerStatus};
@@ -74,6 +74,18 @@ impl<C: LoadConnection> Session<'_, C>
 where
     C::Backend: Dialect,
 {
+    /// Tells the cache of the keys that transactions stored in the outbox, and returns how many. Any process may do so,
+    /// as often as it likes, and several at once; each takes what no other is at.
+    ///
+    /// For each 256 keys: BEGIN, SELECT … SKIP LOCKED, one round trip to the store, DELETE, COMMIT.
+    ///
+    /// # Errors
+    /// [`Error::Cache`] where the store does not answer: the keys stay where they are. What the database says
+    /// otherwise; [`Error::Query`] inside a transaction.
+    pub fn sweep_outbox(&mut self) -> Result<usize> {
+        self.drive(SweepOutbox)
+    }
+
     /// Runs `work` in a transaction, or in a savepoint inside one: commits on `Ok`, rolls back on `Err` and
     /// on panic.
     ///

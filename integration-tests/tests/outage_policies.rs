@@ -1,0 +1,293 @@
+//! Promise: while the cache cannot be told of a write, the write goes on or is refused, as the model says; what the
+//! cache is owed is paid in the background, and the session says what the cache learned.
+use diesel::prelude::*;
+use integration_tests::databases::Postgres;
+use integration_tests::interleave::Interleaved;
+use integration_tests::models::{Project, SCHEMA, projects};
+use integration_tests::servers::RedisServer;
+use integration_tests::{databases, on_every_database, stores};
+use model_runtime::cache::protocol::Command;
+use model_runtime::prelude::*;
+use model_runtime::{CacheOutcome, store};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A watchdog, not a measurement: what takes so long hangs.
+const HANGS: Duration = Duration::from_secs(60);
+
+/// The model of the contract, which is not written while the cache cannot be told.
+#[derive(Debug, Clone, PartialEq, Queryable, Selectable, SentryModel)]
+#[diesel(table_name = projects)]
+#[cache_fields(slug, outage = "refuse")]
+struct Strict {
+    #[bounded(auto)]
+    id: i32,
+    organization_id: i32,
+    slug: String,
+    name: String,
+    #[bounded(positive)]
+    events: i32,
+    data: GzippedDict,
+    #[auto_now_add]
+    date_added: chrono::NaiveDateTime,
+    #[auto_now]
+    date_updated: chrono::NaiveDateTime,
+}
+
+fn until(what: &str, done: impl Fn() -> bool) {
+    let deadline = Instant::now() + HANGS;
+    while !done() {
+        assert!(Instant::now() < deadline, "it never comes: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn quick(url: &str) -> Cache {
+    let cache = Cache::builder().redis(url).lazy().intent_lifetime(Duration::from_millis(300));
+    cache.io_timeout(Duration::from_millis(200)).build().unwrap()
+}
+
+on_every_database! {
+    fn a_model_that_refuses_is_not_written_while_the_cache_is_away(conn, place) {
+        let mut server = RedisServer::start();
+        let cache = quick(&server.url());
+        let mut db = Session::new(conn, &cache);
+        let mut p = Strict::create().organization_id(1).slug("pump").name("v0").execute(&mut db).unwrap();
+        let mut q = Strict::create().organization_id(1).slug("tank").name("q0").execute(&mut db).unwrap();
+        p.update().name("v1").execute(&mut db).unwrap();
+        assert_eq!(db.cache_outcome(), CacheOutcome::Told);
+        server.kill();
+        let refused = |result: Result<(), Error>, what: &str| match result {
+            Err(Error::Cache(text)) => assert!(text.contains("Strict") && text.contains("refuse"), "{text}"),
+            other => panic!("{what}: {other:?}"),
+        };
+        refused(p.update().name("v2").execute(&mut db).map(drop), "update");
+        refused(db.transaction(|db| {
+            q.update().name("q1").execute(db)?;
+            p.update().events(9).execute(db).map(drop)
+        }), "transaction");
+        refused(p.delete(&mut db).map(drop), "delete");
+        refused(Strict::update_where(projects::id.eq(p.id)).events(3).execute(&mut db).map(drop), "update_where");
+        let upsert = Strict::create_or_update().slug("pump").defaults(|d| d.events(4));
+        refused(upsert.execute(&mut db).map(drop), "create_or_update");
+        // The database has nothing of it, and a second session agrees.
+        let mut other = place.connect();
+        let stored: Vec<(String, i32)> =
+            projects::table.order(projects::id).select((projects::name, projects::events)).load(&mut other).unwrap();
+        assert_eq!(stored, [("v1".to_owned(), 0), ("q0".to_owned(), 0)]);
+        assert_eq!(q.old_value(projects::name).map(String::as_str), Some("q0"), "memory knows of the rollback");
+        server.restart();
+        let deadline = Instant::now() + HANGS;
+        while p.update().name("v3").execute(&mut db).is_err() {
+            assert!(Instant::now() < deadline, "it is refused for ever");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(db.cache_outcome(), CacheOutcome::Told);
+        assert_eq!(Strict::get_from_cache(&mut db, projects::id, p.id).unwrap().name, "v3");
+    }
+}
+
+#[test]
+fn the_session_says_what_the_cache_learned() {
+    let place = databases::sqlite(SCHEMA);
+    let mut server = RedisServer::start();
+    let cache = quick(&server.url());
+    let (mut conn, mut other) = (place.connect(), place.connect());
+    let mut db = Session::new(&mut conn, &cache);
+    let mut p = Project::create().organization_id(1).slug("pump").name("v0").execute(&mut db).unwrap();
+    assert_eq!(db.cache_outcome(), CacheOutcome::Untouched, "a new row has no entry");
+    p.update().name("v1").execute(&mut db).unwrap();
+    assert_eq!(db.cache_outcome(), CacheOutcome::Told);
+    other
+        .transaction::<_, Error, _>(|conn| {
+            let mut db = Session::new(conn, &cache);
+            p.update().name("v2").execute(&mut db)?;
+            assert_eq!(db.cache_outcome(), CacheOutcome::LeftToExpire, "the commit is not the session's");
+            Ok(())
+        })
+        .unwrap();
+    server.kill();
+    p.update().name("v3").execute(&mut db).unwrap();
+    assert_eq!(db.cache_outcome(), CacheOutcome::Owed);
+}
+
+#[test]
+fn what_the_store_is_owed_is_paid_without_another_call() {
+    let place = databases::sqlite(SCHEMA);
+    let server = RedisServer::start();
+    let cache = quick(&server.url());
+    let mut conn = place.connect();
+    let mut db = Session::new(&mut conn, &cache);
+    let mut p = Project::create().organization_id(1).slug("pump").name("v0").execute(&mut db).unwrap();
+    until("a fill", || {
+        Project::get_from_cache(&mut Session::new(&mut place.connect(), &cache), projects::id, p.id).unwrap();
+        cache.stats().hits > 0
+    });
+    server.freeze();
+    p.update().name("v1").execute(&mut db).unwrap();
+    assert!(matches!(cache.drain(Duration::from_millis(50)), Err(Error::Cache(text)) if text.contains('1')));
+    server.thaw();
+    until("the background thread", || cache.stats().drained >= 1);
+    // Another process reaches the same server, and finds nothing old.
+    let stranger = quick(&server.url());
+    let mut db = Session::new(&mut conn, &stranger);
+    assert_eq!(Project::get_from_cache(&mut db, projects::id, p.id).unwrap().name, "v1");
+    cache.drain(Duration::ZERO).unwrap();
+}
+
+#[test]
+fn at_the_end_of_a_process_its_debt_is_paid() {
+    let place = databases::sqlite(SCHEMA);
+    let mut server = RedisServer::start();
+    let cache = quick(&server.url());
+    let mut conn = place.connect();
+    let mut db = Session::new(&mut conn, &cache);
+    let mut p = Project::create().organization_id(1).slug("pump").name("v0").execute(&mut db).unwrap();
+    server.kill();
+    p.update().name("v1").execute(&mut db).unwrap();
+    assert!(cache.drain(Duration::from_millis(50)).is_err());
+    server.restart();
+    cache.drain(HANGS).unwrap();
+    assert_eq!(cache.stats().drained, 1);
+}
+
+#[test]
+fn more_debt_than_is_remembered_empties_the_namespace_and_no_other() {
+    let mut server = RedisServer::start();
+    let place = databases::sqlite(SCHEMA);
+    let ours = Cache::builder().redis(&server.url()).namespace("ours").intent_lifetime(Duration::from_millis(300));
+    let ours = ours.io_timeout(Duration::from_millis(500)).build().unwrap();
+    let mut conn = place.connect();
+    diesel::sql_query(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 70000)
+         INSERT INTO projects (organization_id, slug, name, date_added, date_updated)
+         SELECT i, 's' || i, 'v0', '2026-01-01 00:00:00', '2026-01-01 00:00:00' FROM n",
+    )
+    .execute(&mut conn)
+    .unwrap();
+    let mut db = Session::new(&mut conn, &ours);
+    let keep = |server: &RedisServer, key: &str| {
+        let mut conn = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+        redis::cmd("SET").arg(key).arg("Vold").exec(&mut conn).unwrap();
+    };
+    server.freeze();
+    assert_eq!(Project::update_where(projects::id.gt(0)).name("v1").execute(&mut db).unwrap(), 70_000);
+    assert_eq!(db.cache_outcome(), CacheOutcome::Owed);
+    let stats = ours.stats();
+    assert!(stats.postponed == 70_000 && stats.dropped_invalidations == 70_000 - 65_536, "{stats:?}");
+    server.thaw();
+    // What another process may have filled meanwhile, of a row whose key was forgotten.
+    keep(&server, "ours:modelcache:Project:filled meanwhile");
+    keep(&server, "theirs:modelcache:Project:kept");
+    ours.drain(HANGS).unwrap();
+    let mut conn = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut conn).unwrap();
+    assert_eq!(keys, ["theirs:modelcache:Project:kept"]);
+    server.kill();
+}
+
+#[test]
+fn a_restarted_server_is_only_read_from_until_no_old_writer_is_at_work() {
+    let server = RedisServer::start();
+    let place = databases::sqlite(SCHEMA);
+    let long = Cache::builder().redis(&server.url()).build().unwrap();
+    let mut conn = place.connect();
+    let mut db = Session::new(&mut conn, &long);
+    let p = Project::create().organization_id(1).slug("pump").name("v0").execute(&mut db).unwrap();
+    for _ in 0..3 {
+        Project::get_from_cache(&mut db, projects::id, p.id).unwrap();
+        Project::get_from_cache(&mut db, projects::slug, "pump").unwrap();
+    }
+    let stats = long.stats();
+    assert_eq!((stats.hits, stats.fills, stats.bypasses), (0, 0, 6), "nothing is filled: {stats:?}");
+    // What is there may be served: another process has known the server for longer.
+    let short = quick(&server.url());
+    let mut db = Session::new(&mut conn, &short);
+    until("a fill", || {
+        Project::get_from_cache(&mut Session::new(&mut place.connect(), &short), projects::id, p.id).unwrap();
+        short.stats().fills > 0
+    });
+    let _ = &mut db;
+    let mut db = Session::new(&mut conn, &long);
+    Project::get_from_cache(&mut db, projects::id, p.id).unwrap();
+    assert_eq!(long.stats().hits, 1);
+}
+
+fn locked_row(place: &Postgres, id: i32) -> PgConnection {
+    let mut lock = place.connect();
+    use diesel::connection::SimpleConnection;
+    lock.batch_execute(&format!("BEGIN; UPDATE projects SET events = events + 1 WHERE id = {id}")).unwrap();
+    lock
+}
+
+#[test]
+fn the_intent_of_a_statement_that_takes_longer_than_its_lifetime_stays() {
+    use diesel::connection::SimpleConnection;
+    let place = databases::postgres(SCHEMA);
+    let cache = Cache::builder().store(stores::redis()).intent_lifetime(Duration::from_millis(300)).build().unwrap();
+    let mut conn = place.connect();
+    let mut db = Session::new(&mut conn, &cache);
+    let mut p = Project::create().organization_id(1).slug("pump").name("v0").execute(&mut db).unwrap();
+    let id = p.id;
+    let mut lock = locked_row(&place, id);
+    let (writer_cache, mut writer) = (cache.clone(), place.connect());
+    let write = std::thread::spawn(move || {
+        let mut db = Session::new(&mut writer, &writer_cache);
+        p.update().name("v1").execute(&mut db).unwrap();
+        db.cache_outcome()
+    });
+    // Twelve times a third of the lifetime: without a renewal it would be gone for long.
+    until("renewals", || cache.stats().renewed_intents >= 12);
+    for _ in 0..3 {
+        assert_eq!(Project::get_from_cache(&mut db, projects::id, id).unwrap().name, "v0", "committed now");
+    }
+    assert_eq!(cache.stats().fills, 0, "a reader would have filled the old row: {:?}", cache.stats());
+    lock.batch_execute("COMMIT").unwrap();
+    assert_eq!(write.join().unwrap(), CacheOutcome::Told);
+    assert_eq!(cache.stats().lost_intents, 0);
+    assert_eq!(Project::get_from_cache(&mut db, projects::id, id).unwrap().name, "v1");
+    let renewed = cache.stats().renewed_intents;
+    Project::get_from_cache(&mut db, projects::id, id).unwrap();
+    assert_eq!(cache.stats().fills, 1, "nobody holds it any more");
+    assert_eq!(cache.stats().renewed_intents, renewed);
+}
+
+#[test]
+fn a_write_that_is_cancelled_owes_what_it_could_not_place() {
+    use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let place = databases::postgres(SCHEMA);
+        let (url, setup) = place.url_and_setup();
+        let mut conn = AsyncPgConnection::establish(&url).await.unwrap();
+        conn.batch_execute(&setup).await.unwrap();
+        let mut server = RedisServer::start();
+        let cache = quick(&server.url());
+        let mut db = AsyncSession::new(&mut conn, &cache);
+        let mut p =
+            Project::create().organization_id(1).slug("pump").name("v0").execute(&mut db).await.unwrap();
+        let _lock = locked_row(&place, p.id);
+        server.kill();
+        let write = p.update().name("v1").execute(&mut db);
+        assert!(tokio::time::timeout(Duration::from_millis(1500), write).await.is_err(), "the row is locked");
+        assert_eq!(cache.stats().postponed, 1, "{:?}", cache.stats());
+    });
+}
+
+/// The trait object that a user's own store is.
+#[test]
+fn a_store_that_fails_once_is_believed_after_its_debt() {
+    let store = Interleaved::new(stores::memory());
+    let failing: Arc<dyn store::Store> = store.clone();
+    let cache = Cache::builder().store(failing).build().unwrap();
+    let place = databases::sqlite(SCHEMA);
+    let mut conn = place.connect();
+    let mut db = Session::new(&mut conn, &cache);
+    let mut p = Project::create().organization_id(1).slug("pump").name("v0").execute(&mut db).unwrap();
+    Project::get_from_cache(&mut db, projects::id, p.id).unwrap();
+    store.fail(|command| matches!(command, Command::Release { .. }));
+    p.update().name("v1").execute(&mut db).unwrap();
+    assert_eq!(db.cache_outcome(), CacheOutcome::Owed);
+    until("the background thread", || cache.stats().drained == 1);
+    assert_eq!(Project::get_from_cache(&mut db, projects::id, p.id).unwrap().name, "v1");
+}
