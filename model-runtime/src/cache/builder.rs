@@ -29,6 +29,7 @@ pub struct CacheBuilder {
     intent_lifetime: Duration,
     refresh_ahead: f64,
     outage_concurrency: usize,
+    canary: f64,
     #[cfg(feature = "redis")]
     connect_timeout: Duration,
     #[cfg(feature = "redis")]
@@ -65,6 +66,7 @@ impl CacheBuilder {
             intent_lifetime: Duration::from_millis(Config::INTENT_MS),
             refresh_ahead: Config::REFRESH_AHEAD,
             outage_concurrency: Config::OUTAGE_CONCURRENCY,
+            canary: 0.0,
             #[cfg(feature = "redis")]
             connect_timeout: CONNECT_TIMEOUT,
             #[cfg(feature = "redis")]
@@ -121,6 +123,15 @@ impl CacheBuilder {
         Self { outage_concurrency: lookups, ..self }
     }
 
+    /// Which share of the hits is compared with the database, at once and again after one second and one minute, by
+    /// whichever session next looks up a row of the model; 0 unless told. Each comparison costs a SELECT.
+    ///
+    /// [`Stats::canary_stale`](crate::Stats::canary_stale) counts what was stale, the log names its key, and the entry
+    /// is deleted. With no other program writing the table, it stays 0: alert on it.
+    pub fn canary(self, share: f64) -> Self {
+        Self { canary: share, ..self }
+    }
+
     /// How long a connection to Redis may take; 500 ms unless told.
     #[cfg(feature = "redis")]
     pub fn connect_timeout(self, connect_timeout: Duration) -> Self {
@@ -149,6 +160,9 @@ impl CacheBuilder {
             let message = format!("`refresh_ahead` is {}; it must be 0 or more", self.refresh_ahead);
             return Err(Error::Cache(message));
         }
+        if !(0.0..=1.0).contains(&self.canary) {
+            return Err(Error::Cache(format!("`canary` is {}; it must be from 0 to 1", self.canary)));
+        }
         if self.outage_concurrency == 0 {
             return Err(Error::Cache("`outage_concurrency` is 0; no lookup would ever be answered".into()));
         }
@@ -161,6 +175,7 @@ impl CacheBuilder {
             intent_ms: milliseconds("intent_lifetime", self.intent_lifetime)?,
             refresh_ahead: self.refresh_ahead,
             outage_concurrency: self.outage_concurrency,
+            canary: self.canary,
         };
         Ok(Cache::new(self.into_store()?, config))
     }

@@ -1,5 +1,6 @@
 //! The handle that applications hold: every call of a session to the store goes through it.
 use super::builder::CacheBuilder;
+use super::canary::Canary;
 use super::codec::key_texts;
 use super::entry::{Token, new_token};
 use super::flight::Flights;
@@ -15,6 +16,8 @@ use crate::error::{Error, Result as Fallible};
 use crate::store::{Answer, Store, StoreError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
+#[cfg(feature = "async")]
+use tracing::Instrument;
 
 /// How many postponed keys are released in one batch.
 const DRAIN_CHUNK: usize = 256;
@@ -39,6 +42,7 @@ struct Inner {
     flights: Flights,
     gate: Gate,
     keeper: Keeper,
+    canary: Canary,
     started: Instant,
 }
 
@@ -52,6 +56,8 @@ pub(crate) struct Config {
     pub(crate) refresh_ahead: f64,
     /// How many lookups ask the database at once while the store is out of reach.
     pub(crate) outage_concurrency: usize,
+    /// Which share of the hits is compared with the database.
+    pub(crate) canary: f64,
 }
 
 impl Config {
@@ -71,6 +77,7 @@ impl Default for Config {
             intent_ms: Self::INTENT_MS,
             refresh_ahead: Self::REFRESH_AHEAD,
             outage_concurrency: Self::OUTAGE_CONCURRENCY,
+            canary: 0.0,
         }
     }
 }
@@ -212,6 +219,7 @@ impl Cache {
     pub(super) fn new(store: Arc<dyn Store>, config: Config) -> Self {
         Self(Arc::new(Inner {
             gate: Gate::new(config.outage_concurrency),
+            canary: Canary::default(),
             keeper: Keeper::new(config.intent_ms),
             store,
             config,
@@ -238,6 +246,10 @@ impl Cache {
         &self.0.flights
     }
 
+    pub(crate) fn canary(&self) -> &Canary {
+        &self.0.canary
+    }
+
     pub(crate) fn gate(&self) -> &Gate {
         &self.0.gate
     }
@@ -254,6 +266,7 @@ impl Cache {
             self.heard(&releases, answer)?;
             self.paid(&debt);
         }
+        let _span = tracing::trace_span!("store", commands = batch.len()).entered();
         let answer = self.0.store.call(batch);
         self.heard(batch, answer)
     }
@@ -267,7 +280,8 @@ impl Cache {
             self.heard(&releases, answer)?;
             self.paid(&debt);
         }
-        let answer = self.0.store.call_async(batch).await;
+        let span = tracing::trace_span!("store", commands = batch.len());
+        let answer = self.0.store.call_async(batch).instrument(span).await;
         self.heard(batch, answer)
     }
 
@@ -285,6 +299,7 @@ impl Cache {
         self.0.counters.add(Event::Postponed, keys.len() as u64);
         let dropped = self.outage().postpone(keys);
         self.0.counters.add(Event::DroppedInvalidation, dropped);
+        self.gauge_debt();
         self.0.keeper.owe(self);
     }
 
@@ -300,6 +315,13 @@ impl Cache {
     fn paid(&self, debt: &Debt) {
         let settled = self.outage().paid(debt);
         self.0.counters.add(Event::Drained, settled as u64);
+        self.gauge_debt();
+    }
+
+    fn gauge_debt(&self) {
+        #[cfg(feature = "metrics")]
+        #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        metrics::gauge!("model_cache_owed_keys").set(self.outage().owed() as f64);
     }
 
     /// Takes note of what became of a batch.

@@ -2,6 +2,7 @@
 //!
 //! [`Cache`] is what an application makes once and clones; [`protocol`] has every decision, pure.
 mod builder;
+pub(crate) mod canary;
 pub(crate) mod codec;
 pub mod entry;
 pub(crate) mod flight;
@@ -18,3 +19,4 @@ pub(crate) mod write;
 
 pub use builder::CacheBuilder;
 pub use handle::Cache;
+pub(crate) use handle::deletions;

@@ -6,6 +6,14 @@ macro_rules! counters { ($($(#[$doc:meta])* $event:ident $field:ident)*) => {
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub(crate) enum Event { $($event),* }
 
+    impl Event {
+        /// Of the counter that the feature `metrics` increments.
+        #[cfg(feature = "metrics")]
+        pub(crate) fn name(self) -> &'static str {
+            match self { $(Event::$event => concat!("model_cache_", stringify!($field), "_total")),* }
+        }
+    }
+
     /// How often each thing happened since the cache was made; a snapshot.
     #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
     #[non_exhaustive]
@@ -15,9 +23,24 @@ macro_rules! counters { ($($(#[$doc:meta])* $event:ident $field:ident)*) => {
     pub(crate) struct Counters { $($field: AtomicU64),* }
 
     impl Counters {
+        /// Of no model in particular.
         pub(crate) fn add(&self, event: Event, count: u64) {
-            let counter = match event { $(Event::$event => &self.$field),* };
-            counter.fetch_add(count, Ordering::Relaxed);
+            self.counter(event).fetch_add(count, Ordering::Relaxed);
+            #[cfg(feature = "metrics")]
+            metrics::counter!(event.name()).increment(count);
+        }
+
+        /// Of one model.
+        pub(crate) fn add_of(&self, model: &'static str, event: Event, count: u64) {
+            self.counter(event).fetch_add(count, Ordering::Relaxed);
+            #[cfg(feature = "metrics")]
+            metrics::counter!(event.name(), "model" => model).increment(count);
+            #[cfg(not(feature = "metrics"))]
+            let _ = model;
+        }
+
+        fn counter(&self, event: Event) -> &AtomicU64 {
+            match event { $(Event::$event => &self.$field),* }
         }
 
         pub(crate) fn snapshot(&self) -> Stats {
@@ -54,6 +77,10 @@ counters! {
     EpochMiss epoch_misses
     /// Intents that were placed again, because their commit took long.
     RenewedIntent renewed_intents
+    /// Sampled hits that were compared with the database.
+    CanaryCheck canary_checks
+    /// Those that were stale: a row that other programs write, or a defect.
+    CanaryStale canary_stale
     /// Batches sent to the store.
     RoundTrip round_trips
     /// Batches that the store did not answer.

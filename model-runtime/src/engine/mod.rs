@@ -2,6 +2,7 @@
 //!
 //! The sync session's executor never suspends, so one poll ends each of them; the async session awaits.
 mod bulk;
+mod canary;
 mod create_many;
 mod executor;
 mod hooks;

@@ -3,10 +3,11 @@ use super::{Executor, Scope};
 use crate::cache::codec::{CacheSpec, Texts};
 use crate::cache::flight::{self, Landing, Lead, Seat};
 use crate::cache::gate::Pass;
+use crate::cache::observe::Event;
 use crate::cache::read::{self, Answered, Grant, Sought};
 use crate::error::{Error, Result};
 use crate::field::{KeyTexts, LookupKind};
-use crate::model::ModelSql;
+use crate::model::{ModelSql, SentryModel};
 use crate::statement::{Assignments, Purpose, Statement};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,16 +33,16 @@ where
 }
 
 /// One lookup of a cached row.
-struct Lookup<'l, M: crate::SentryModel, K: KeyTexts<Model = M>> {
-    spec: &'static CacheSpec<M>,
-    key: &'l K::Key,
-    texts: &'l Texts,
+pub(super) struct Lookup<'l, M: SentryModel, K: KeyTexts<Model = M>> {
+    pub(super) spec: &'static CacheSpec<M>,
+    pub(super) key: &'l K::Key,
+    pub(super) texts: &'l Texts,
     /// The key of the row's entry, or of the pointer.
-    entry: String,
-    kind: LookupKind,
+    pub(super) entry: String,
+    pub(super) kind: LookupKind,
 }
 
-impl<M: crate::SentryModel, K: KeyTexts<Model = M>> Lookup<'_, M, K> {
+impl<M: SentryModel, K: KeyTexts<Model = M>> Lookup<'_, M, K> {
     async fn run<S: Executor>(&self, db: &mut S) -> Result<Option<M>>
     where
         M: ModelSql<S::Backend>,
@@ -69,7 +70,7 @@ impl<M: crate::SentryModel, K: KeyTexts<Model = M>> Lookup<'_, M, K> {
     }
 
     /// What the cache says, in one round trip.
-    async fn look<S: Executor>(&self, db: &mut S) -> Sought<M> {
+    pub(super) async fn look<S: Executor>(&self, db: &mut S) -> Sought<M> {
         let entry = std::slice::from_ref(&self.entry);
         let found = match self.kind {
             LookupKind::PrimaryKey => read::rows(db, self.spec, entry).await.pop(),
@@ -92,7 +93,10 @@ impl<M: crate::SentryModel, K: KeyTexts<Model = M>> Lookup<'_, M, K> {
     {
         read::count(db, &sought);
         match sought {
-            Sought::Hit(row) => Ok(Some(row)),
+            Sought::Hit(row) => {
+                self.watch(db, &row).await;
+                Ok(Some(row))
+            }
             Sought::Due(old, grant) => match self.load(db, grant, None).await {
                 Ok(row) => Ok(row),
                 Err(error) => {
@@ -120,7 +124,7 @@ impl<M: crate::SentryModel, K: KeyTexts<Model = M>> Lookup<'_, M, K> {
             sought => {
                 lead.depart();
                 let _pass = pass(db, &sought).await;
-                from_database::<M, K, S>(db, self.key).await
+                self.from_database(db).await
             }
         };
         match &row {
@@ -137,10 +141,17 @@ impl<M: crate::SentryModel, K: KeyTexts<Model = M>> Lookup<'_, M, K> {
     {
         // After the leases were granted, never before: a write in between takes them away.
         lead.inspect(|lead| lead.depart());
-        let row = from_database::<M, K, S>(db, self.key).await?;
+        let row = self.from_database(db).await?;
         let pointer = (self.kind == LookupKind::Unique).then(|| self.entry.clone());
         read::fill(db, self.spec, vec![Answered { grant, pointer, row: row.as_ref() }]).await;
         Ok(row)
+    }
+
+    pub(super) async fn from_database<S: Executor>(&self, db: &mut S) -> Result<Option<M>>
+    where
+        M: ModelSql<S::Backend>,
+    {
+        from_database::<M, K, S>(db, self.key).await
     }
 
     /// What another read for this one; where there is nothing, the database is asked.
@@ -150,9 +161,9 @@ impl<M: crate::SentryModel, K: KeyTexts<Model = M>> Lookup<'_, M, K> {
     {
         let Some(row) = row else {
             read::count::<M, S>(db, &Sought::Bypass);
-            return from_database::<M, K, S>(db, self.key).await;
+            return self.from_database(db).await;
         };
-        db.cache().counters().add(crate::cache::observe::Event::Shared, 1);
+        db.cache().counters().add_of(M::NAME, Event::Shared, 1);
         Ok(row.as_ref().map(M::snapshot))
     }
 }

@@ -4,6 +4,7 @@ use super::executor::Scope;
 use crate::cache::write::{self, Touches};
 use crate::error::{Outcome, Result};
 use crate::model::SentryModel;
+use tracing::Instrument;
 
 /// Opens a transaction, or a savepoint inside one.
 pub(crate) async fn begin<S: Executor>(db: &mut S) -> Result<()> {
@@ -25,7 +26,8 @@ pub(crate) async fn commit<S: Executor>(db: &mut S) -> Result<()> {
         return result;
     }
     let (touched, hooks) = (db.transaction().take_touched(), db.transaction().take_hooks());
-    let (intents, unpoint) = match write::place_touched(db, touched).await {
+    let span = tracing::debug_span!("commit", keys = touched.keys.len());
+    let (intents, unpoint) = match write::place_touched(db, touched).instrument(span).await {
         Ok(placed) => placed,
         Err(refused) => {
             rollback(db).await?;

@@ -5,6 +5,7 @@ use crate::field::{KeyCols, KeyTexts, LookupKind};
 use crate::model::ModelSql;
 use crate::tracked::Tracked;
 use std::marker::PhantomData;
+use tracing::Instrument;
 
 /// A cached lookup of one row; made by [`get_from_cache`](crate::SentryModel::get_from_cache).
 #[derive(Debug)]
@@ -30,7 +31,8 @@ where
 
     async fn run(self, db: &mut S) -> Result<Tracked<M>> {
         let texts = K::texts(&self.key);
-        let row = get::<M, K, S>(db, &self.key, &texts, self.kind).await?;
+        let span = tracing::debug_span!("get_from_cache", model = M::NAME, outcome = tracing::field::Empty);
+        let row = get::<M, K, S>(db, &self.key, &texts, self.kind).instrument(span).await?;
         row.map(Tracked::stored)
             .ok_or_else(|| Error::DoesNotExist { model: M::NAME, lookup: described::<K>(&self.key) })
     }
@@ -59,7 +61,8 @@ where
     type Output = Vec<Option<Tracked<M>>>;
 
     async fn run(self, db: &mut S) -> Result<Self::Output> {
-        let rows = get_many::<M, K, S>(db, &self.keys, self.kind).await?;
+        let span = tracing::debug_span!("get_many_from_cache", model = M::NAME, keys = self.keys.len());
+        let rows = get_many::<M, K, S>(db, &self.keys, self.kind).instrument(span).await?;
         Ok(rows.into_iter().map(|row| row.map(Tracked::stored)).collect())
     }
 }

@@ -36,7 +36,7 @@ pub(crate) async fn fill<M: SentryModel, S: Executor>(
             Some(pointer) => repoint(db, spec, grant, pointer, row, &mut batch),
         }
     }
-    send(db, batch).await;
+    send::<M, S>(db, batch).await;
 }
 
 /// Points the pointer at the row that the database answered, and fills the row where the lease is its own.
@@ -90,13 +90,15 @@ fn filling<M: SentryModel>(spec: &CacheSpec<M>, lease: Lease, row: Option<&M>) -
             return Command::Release { key, token: new_token() };
         }
     };
+    #[cfg(feature = "metrics")]
+    metrics::histogram!("model_cache_load_seconds", "model" => M::NAME).record(granted.elapsed());
     let ttl_ms = jittered(spec.ttl_ms, spec.jitter_percent);
     let load_cost_us = u32::try_from(granted.elapsed().as_micros()).unwrap_or(u32::MAX);
     let meta = Meta { fingerprint, load_cost_us, soft_expiry_ms: wall_ms().saturating_add(ttl_ms) };
     Command::Swap { key, expect, new: entry::value(epoch, new_token(), meta, &payload), ttl_ms }
 }
 
-async fn send<S: Executor>(db: &mut S, batch: Vec<Command>) {
+async fn send<M: SentryModel, S: Executor>(db: &mut S, batch: Vec<Command>) {
     if batch.is_empty() {
         return;
     }
@@ -107,7 +109,7 @@ async fn send<S: Executor>(db: &mut S, batch: Vec<Command>) {
             (Command::Swap { .. }, _) => Event::RefusedFill,
             _ => continue,
         };
-        db.cache().counters().add(event, 1);
+        db.cache().counters().add_of(M::NAME, event, 1);
     }
 }
 

@@ -98,7 +98,7 @@ pub(crate) async fn pointed<M: SentryModel, S: Executor>(
         };
         found.push(match sought {
             Sought::Hit(row) | Sought::Due(row, _) if !carries(place, &row) => {
-                db.cache().counters().add(Event::StalePointer, 1);
+                db.cache().counters().add_of(M::NAME, Event::StalePointer, 1);
                 Sought::Open { row: None, pointer: None }
             }
             // The row that it points at is gone, which says nothing about the value.
@@ -163,13 +163,13 @@ fn judged<M: SentryModel, S: Executor>(
             },
             Err(error) => {
                 tracing::warn!(model = M::NAME, %error, "an undecodable entry is replaced");
-                db.cache().counters().add(Event::Healed, 1);
+                db.cache().counters().add_of(M::NAME, Event::Healed, 1);
                 vacancy(header())
             }
         },
         Sight::Absent => Sought::Absent,
         Sight::Replace { expect } => {
-            db.cache().counters().add(Event::EpochMiss, 1);
+            db.cache().counters().add_of(M::NAME, Event::EpochMiss, 1);
             vacancy(Some(expect))
         }
         Sight::Vacant => vacancy(None),
@@ -195,16 +195,18 @@ fn entry_of(reply: Reply) -> Option<Vec<u8>> {
 }
 
 /// Counts what a lookup came to.
-pub(crate) fn count<M, S: Executor>(db: &S, sought: &Sought<M>) {
-    let event = match sought {
-        Sought::Hit(_) => Event::Hit,
-        Sought::Absent => Event::NegativeHit,
+pub(crate) fn count<M: SentryModel, S: Executor>(db: &S, sought: &Sought<M>) {
+    let (event, outcome) = match sought {
+        Sought::Hit(_) => (Event::Hit, "hit"),
+        Sought::Absent => (Event::NegativeHit, "negative hit"),
         Sought::Due(..) => {
-            db.cache().counters().add(Event::Refresh, 1);
-            Event::Hit
+            db.cache().counters().add_of(M::NAME, Event::Refresh, 1);
+            (Event::Hit, "refresh")
         }
-        Sought::Granted(_) | Sought::Open { .. } => Event::Miss,
-        Sought::Bypass | Sought::OutOfReach => Event::Bypass,
+        Sought::Granted(_) | Sought::Open { .. } => (Event::Miss, "miss"),
+        Sought::Bypass => (Event::Bypass, "bypass"),
+        Sought::OutOfReach => (Event::Bypass, "out of reach"),
     };
-    db.cache().counters().add(event, 1);
+    tracing::Span::current().record("outcome", outcome);
+    db.cache().counters().add_of(M::NAME, event, 1);
 }

@@ -1,0 +1,133 @@
+//! Promise: what the cache does can be seen: counters, spans, and a canary that finds what is stale.
+use diesel::prelude::*;
+use integration_tests::models::{Project, SCHEMA, projects};
+use integration_tests::{count, databases, on_every_database_and_store};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use model_runtime::prelude::*;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+fn create<C>(db: &mut Session<'_, C>) -> Tracked<Project>
+where
+    C: diesel::connection::LoadConnection,
+    C::Backend: model_runtime::Dialect,
+    Project: model_runtime::ModelSql<C::Backend>,
+{
+    Project::create().organization_id(1).slug("pump").name("v0").execute(db).unwrap()
+}
+
+on_every_database_and_store! {
+    fn the_canary_finds_what_other_programs_write_and_nothing_else(conn, place, store) {
+        let cache = Cache::builder().store(store).canary(1.0).build().unwrap();
+        let mut other = place.connect();
+        let statements = count::statements(conn);
+        let mut db = Session::new(conn, &cache);
+        let mut p = create(&mut db);
+        for _ in 0..2 {
+            Project::get_from_cache(&mut db, projects::slug, "pump").unwrap();
+        }
+        statements.take();
+        for round in 1..=3 {
+            Project::get_from_cache(&mut db, projects::id, p.id).unwrap();
+            Project::get_from_cache(&mut db, projects::slug, "pump").unwrap();
+            p.update().events(round).execute(&mut db).unwrap();
+            Project::get_from_cache(&mut db, projects::id, p.id).unwrap();
+        }
+        let stats = cache.stats();
+        assert_eq!((stats.canary_checks, stats.canary_stale), (stats.hits, 0), "{stats:?}");
+        Project::get_from_cache(&mut db, projects::id, p.id).unwrap();
+        diesel::update(projects::table.find(p.id)).set(projects::name.eq("v1")).execute(&mut other).unwrap();
+        let old = Project::get_from_cache(&mut db, projects::id, p.id).unwrap();
+        assert_eq!(old.name, "v0", "the canary looks at what was served");
+        assert_eq!(cache.stats().canary_stale, 1);
+        assert_eq!(Project::get_from_cache(&mut db, projects::id, p.id).unwrap().name, "v1", "its entry is gone");
+    }
+}
+
+#[test]
+fn the_canary_looks_again_after_a_second() {
+    let (mut conn, cache) = (databases::sqlite_in_memory(SCHEMA), Cache::builder().memory().canary(1.0).build().unwrap());
+    let mut db = Session::new(&mut conn, &cache);
+    let p = create(&mut db);
+    for _ in 0..2 {
+        Project::get_from_cache(&mut db, projects::id, p.id).unwrap();
+    }
+    let before = cache.stats().canary_checks;
+    std::thread::sleep(Duration::from_millis(1100));
+    Project::get_from_cache(&mut db, projects::id, p.id).unwrap();
+    assert_eq!(cache.stats().canary_checks - before, 2, "the hit, and the one of a second ago");
+    assert!(Cache::builder().memory().canary(2.0).build().is_err());
+}
+
+#[test]
+fn counters_reach_the_recorder_with_the_model_as_their_label() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    metrics::with_local_recorder(&recorder, || {
+        let (mut conn, cache) = (databases::sqlite_in_memory(SCHEMA), Cache::memory());
+        let mut db = Session::new(&mut conn, &cache);
+        let p = create(&mut db);
+        for _ in 0..3 {
+            Project::get_from_cache(&mut db, projects::id, p.id).unwrap();
+        }
+    });
+    let seen: Vec<(String, DebugValue)> = snapshotter
+        .snapshot()
+        .into_vec()
+        .into_iter()
+        .map(|(key, _, _, value)| {
+            let labels: Vec<_> = key.key().labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+            (format!("{}{{{}}}", key.key().name(), labels.join(",")), value)
+        })
+        .collect();
+    let value = |name: &str| &seen.iter().find(|(key, _)| key == name).unwrap_or_else(|| panic!("{name}: {seen:?}")).1;
+    assert_eq!(*value("model_cache_hits_total{model=Project}"), DebugValue::Counter(2));
+    assert_eq!(*value("model_cache_misses_total{model=Project}"), DebugValue::Counter(1));
+    assert_eq!(*value("model_cache_fills_total{model=Project}"), DebugValue::Counter(1));
+    assert_eq!(*value("model_cache_round_trips_total{}"), DebugValue::Counter(5));
+    assert!(matches!(value("model_cache_load_seconds{model=Project}"), DebugValue::Histogram(loads) if loads.len() == 1));
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn spans_say_what_became_of_a_lookup() {
+    use tracing_subscriber::fmt::format::FmtSpan;
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_span_events(FmtSpan::CLOSE)
+        .with_writer(move || writer.clone())
+        .with_ansi(false)
+        .finish();
+    tracing::subscriber::with_default(subscriber, || {
+        let (mut conn, cache) = (databases::sqlite_in_memory(SCHEMA), Cache::memory());
+        let mut db = Session::new(&mut conn, &cache);
+        let mut p = create(&mut db);
+        Project::get_from_cache(&mut db, projects::id, p.id).unwrap();
+        Project::get_from_cache(&mut db, projects::id, p.id).unwrap();
+        db.transaction(|db| p.update().events(1).execute(db)).unwrap();
+    });
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    for expected in [
+        "get_from_cache{model=\"Project\" outcome=\"miss\"}",
+        "get_from_cache{model=\"Project\" outcome=\"hit\"}",
+        "store{commands=1}",
+        "commit{keys=1}",
+    ] {
+        assert!(text.contains(expected), "{expected} is not in\n{text}");
+    }
+}
