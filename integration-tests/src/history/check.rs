@@ -5,7 +5,7 @@
 //! plus the writes that had started before it ended and were not rolled back.
 use super::ROWS;
 use super::event::{Event, What};
-use super::exposure::{Exposure, exposures};
+use super::exposure::{Cause, Exposure, exposures};
 use std::fmt;
 
 /// Everything that was logged.
@@ -53,8 +53,8 @@ pub struct Finding {
     pub bound: i64,
     /// Since when a newer value was known.
     pub since: u64,
-    /// Whether the documentation allows it.
-    pub excused: bool,
+    /// Why the documentation allows it, if it does.
+    pub excuse: Option<Cause>,
 }
 
 impl Finding {
@@ -118,8 +118,8 @@ fn check_row(history: &History, row: u8) -> Vec<Finding> {
             });
             let most = (read.v > most).then_some((Broken::NotWritten, most, read.end));
             for (broken, bound, since) in least.into_iter().chain(most) {
-                let excused = broken != Broken::NotWritten && covered(&exposed, since, read.begin);
-                out.push(Finding { broken, process, read: *read, bound, since, excused });
+                let excuse = excuse(&exposed, since, read.begin).filter(|_| broken != Broken::NotWritten);
+                out.push(Finding { broken, process, read: *read, bound, since, excuse });
             }
         }
     }
@@ -148,15 +148,16 @@ fn started(history: &History, row: u8) -> Vec<u64> {
     out
 }
 
-/// Whether one exposure spans the time from the newer value to the read.
-fn covered(exposed: &[Exposure], since: u64, begin: u64) -> bool {
-    exposed.iter().any(|span| span.from <= since && begin <= span.until)
+/// Why the row was exposed from the newer value to the read.
+fn excuse(exposed: &[Exposure], since: u64, begin: u64) -> Option<Cause> {
+    let spans = |span: &&Exposure| span.from <= since && begin <= span.until;
+    exposed.iter().find(spans).map(|span| span.cause)
 }
 
 /// What happened to the row around the finding, in order.
 #[must_use]
 pub fn around(history: &History, finding: &Finding, count: usize) -> Vec<(usize, Event)> {
-    let of_row = |event: &&Event| event.row == finding.read.row && event.begin <= finding.read.end;
+    let of_row = |event: &&Event| event.row == finding.read.row && event.begin <= finding.read.begin;
     let mut out: Vec<(usize, Event)> = Vec::new();
     for (process, log) in history.processes.iter().enumerate() {
         out.extend(log.iter().filter(of_row).map(|event| (process, *event)));
@@ -182,7 +183,7 @@ mod tests {
     fn found(processes: &[&[Event]], losses: &[Event]) -> Vec<(Broken, i64, bool)> {
         let processes = processes.iter().map(|log| log.to_vec()).collect();
         let history = History { initial: vec![7; ROWS.into()], processes, losses: losses.to_vec() };
-        check(&history).iter().map(|finding| (finding.broken, finding.bound, finding.excused)).collect()
+        check(&history).iter().map(|finding| (finding.broken, finding.bound, finding.excuse.is_some())).collect()
     }
 
     /// A guarded write of 8 that starts at 10 and returns at 20.

@@ -70,6 +70,7 @@ impl Crew {
     /// # Errors
     /// Where a worker ended that was not to.
     pub fn tend(&mut self) -> io::Result<()> {
+        // Whoever is not put back is ended.
         for mut member in std::mem::take(&mut self.members) {
             member.let_go_on()?;
             let ended = member.child.try_wait()?;
@@ -135,12 +136,10 @@ impl Member {
     }
 }
 
-impl Drop for Crew {
+impl Drop for Member {
     fn drop(&mut self) {
-        for member in &mut self.members {
-            let _ = member.child.kill();
-            let _ = member.child.wait();
-        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -29,7 +29,7 @@ const LOSS_PAUSE: Duration = Duration::from_millis(400);
 /// A process that met a dead server asks it again after a second, or two.
 const RECOVERY: Duration = Duration::from_millis(2500);
 /// What the driver does to the store, in turns.
-const LOSSES: [&str; 6] = ["FLUSHALL", "SCRIPT FLUSH", "FLUSHALL", "restart", "FLUSHALL", "FLUSHALL"];
+const LOSSES: [&str; 4] = ["FLUSHALL", "SCRIPT FLUSH", "restart", "FLUSHALL"];
 
 /// What a run is.
 #[derive(Debug, Clone, Args)]
@@ -85,7 +85,8 @@ struct Run<'o, C> {
 struct Goal {
     reads: u64,
     faults: u64,
-    lossy: bool,
+    /// In a round with any, the store loses its data, and no writer dies.
+    losses: u64,
 }
 
 impl<'o, C: Link> Run<'o, C>
@@ -123,8 +124,8 @@ where
             let (reads, faults) = (due(self.options.reads), due(self.options.faults));
             let left =
                 (reads.saturating_sub(self.tally.reads), faults.saturating_sub(self.tally.fault_count()));
-            let lossy = Goal { reads: left.0 / 5, faults: (left.1 / 5).max(6), lossy: true };
-            self.round(&Goal { reads: left.0 - lossy.reads, faults: left.1 - left.1 / 5, lossy: false })?;
+            let lossy = Goal { reads: left.0 / 5, faults: left.1 / 5, losses: LOSSES.len() as u64 };
+            self.round(&Goal { reads: left.0 - lossy.reads, faults: left.1 - lossy.faults, losses: 0 })?;
             self.round(&lossy)?;
         }
         self.bar.finish_and_clear();
@@ -133,7 +134,7 @@ where
 
     fn round(&mut self, goal: &Goal) -> Result<(), Box<dyn AnyError>> {
         self.orders.seed = self.orders.seed.wrapping_add(1);
-        self.orders.lossy = goal.lossy;
+        self.orders.lossy = goal.losses > 0;
         #[allow(clippy::cast_precision_loss, reason = "a probability")]
         let chance = 1.5 * goal.faults as f64 / goal.reads.max(1) as f64;
         self.orders.chance = chance;
@@ -166,10 +167,10 @@ where
             self.bar.set_position(self.tally.reads + reads);
             self.bar.set_message(format!("{} faults", self.tally.fault_count() + crew.faults));
             match reached {
-                None if reads >= goal.reads && faults >= goal.faults => reached = Some(Instant::now()),
+                None if reads >= goal.reads && faults >= goal.faults && turn >= goal.losses => reached = Some(Instant::now()),
                 // Keys that wait for their release are released before the workers go.
-                Some(since) if !goal.lossy || since.elapsed() > RECOVERY => return Ok(losses),
-                None if goal.lossy && last_loss.elapsed() > LOSS_PAUSE => {
+                Some(since) if goal.losses == 0 || since.elapsed() > RECOVERY => return Ok(losses),
+                None if goal.losses > 0 && last_loss.elapsed() > LOSS_PAUSE => {
                     losses.extend(self.lose(LOSSES[usize::try_from(turn)? % LOSSES.len()])?);
                     (last_loss, turn) = (Instant::now(), turn + 1);
                 }
@@ -212,8 +213,8 @@ where
                 let by_slug = History::get_from_cache(&mut db, histories::slug, slug(row))?;
                 for read in [by_id, by_slug].into_iter().filter(|read| i64::from(read.v) != v) {
                     let open = exposures(&history.processes, &history.losses, row);
-                    if open.iter().any(|exposure| exposure.until == u64::MAX) {
-                        self.tally.excused[usize::from(!history.losses.is_empty())] += 1;
+                    if let Some(open) = open.iter().find(|exposure| exposure.until == u64::MAX) {
+                        *self.tally.left.entry(open.cause).or_default() += 1;
                     } else {
                         let found = format!("stale read: row {row} is left at {} and is {v}\n", read.v);
                         self.tally.stale.push(found);

@@ -6,6 +6,17 @@
 use super::INTENT_LIFETIME;
 use super::event::{Event, What};
 
+/// Why an intent was gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// Its writer stood still.
+    Stopped,
+    /// The store lost it.
+    Lost,
+    /// The store was out of its writer's reach.
+    Away,
+}
+
 /// A span of time in which one row may be served stale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Exposure {
@@ -13,6 +24,8 @@ pub struct Exposure {
     pub from: u64,
     /// When the release was answered; never where it was not.
     pub until: u64,
+    /// Why.
+    pub cause: Cause,
 }
 
 /// What one process logged, in its order.
@@ -79,12 +92,13 @@ impl Write {
         losses: &[Event],
         row: u8,
     ) -> Option<Exposure> {
-        let from = match self.placed {
-            None => self.bare_from,
+        let (from, cause) = match self.placed {
+            None => (self.bare_from, Cause::Away),
             Some(placed) => {
-                let lost = losses.iter().filter(|loss| loss.end >= placed).map(|loss| loss.begin.max(placed));
+                let lost = losses.iter().filter(|loss| loss.end >= placed);
+                let lost = lost.map(|loss| (loss.begin.max(placed), Cause::Lost));
                 let lifetime = u64::try_from(INTENT_LIFETIME.as_nanos()).unwrap();
-                lost.fold(placed + lifetime, u64::min)
+                lost.fold((placed + lifetime, Cause::Stopped), Ord::min)
             }
         };
         // What is committed is committed before the writer is done.
@@ -98,7 +112,7 @@ impl Write {
             let others = processes.iter().flatten().filter(heals).filter(|event| event.what == What::Placed);
             own.chain(others).map(|event| event.end).min().unwrap_or(u64::MAX)
         });
-        Some(Exposure { from, until })
+        Some(Exposure { from, until, cause })
     }
 }
 
@@ -140,29 +154,29 @@ mod tests {
     fn a_writer_that_stands_still_exposes_from_the_end_of_its_intent_to_its_release() {
         let slow = [at(What::Started, 1, 1), at(What::Placed, 2, 3), at(What::Released, 2 * D, 2 * D + 1)];
         let slow = [&slow[..], &[at(What::Acked, 3 * D, 3 * D)]].concat();
-        assert_eq!(of(&slow, &[]), [Exposure { from: 2 + D, until: 2 * D + 1 }]);
+        assert_eq!(of(&slow, &[]), [Exposure { from: 2 + D, until: 2 * D + 1, cause: Cause::Stopped }]);
     }
 
     #[test]
     fn an_intent_that_is_lost_exposes_from_the_loss() {
         let write = [at(What::Started, 1, 1), at(What::Placed, 2, 3), at(What::Released, 40, 41)];
         let write = [&write[..], &[at(What::Acked, 42, 42)]].concat();
-        assert_eq!(of(&write, &[at(What::Lost, 10, 11)]), [Exposure { from: 10, until: 41 }]);
+        assert_eq!(of(&write, &[at(What::Lost, 10, 11)]), [Exposure { from: 10, until: 41, cause: Cause::Lost }]);
         assert_eq!(of(&write, &[at(What::Lost, 0, 1), at(What::Lost, 50, 51)]), []);
     }
 
     #[test]
     fn a_write_without_intent_exposes_until_its_key_is_released_or_written() {
         let bare = [at(What::Started, 1, 1), at(What::Acked, 5, 5)];
-        assert_eq!(of(&bare, &[]), [Exposure { from: 1, until: 9 * D + 1 }]);
+        assert_eq!(of(&bare, &[]), [Exposure { from: 1, until: 9 * D + 1, cause: Cause::Away }]);
         let drained = [&bare[..], &[at(What::Drained, 7, 8)]].concat();
-        assert_eq!(of(&drained, &[]), [Exposure { from: 1, until: 8 }]);
+        assert_eq!(of(&drained, &[]), [Exposure { from: 1, until: 8, cause: Cause::Away }]);
     }
 
     #[test]
     fn a_writer_that_dies_before_its_intent_ends_exposes_nothing() {
         let dead = [at(What::Started, 1, 1), at(What::Placed, 2, 3), at(What::Died, 9, 9)];
         assert_eq!(of(&dead, &[]), []);
-        assert_eq!(of(&dead, &[at(What::Lost, 5, 6)]), [Exposure { from: 5, until: 9 * D + 1 }]);
+        assert_eq!(of(&dead, &[at(What::Lost, 5, 6)]), [Exposure { from: 5, until: 9 * D + 1, cause: Cause::Lost }]);
     }
 }

@@ -1,12 +1,13 @@
 //! What a run came to.
 use super::check::{Broken, Finding, History, around};
 use super::event::{Event, What};
+use super::exposure::Cause;
 use super::fault::{Fault, Point};
 use std::collections::BTreeMap;
 use std::fmt;
 
 /// How much of a row's past is printed with a finding.
-const PAST: usize = 24;
+const PAST: usize = 40;
 
 /// The counts of one database.
 #[derive(Debug, Default)]
@@ -29,11 +30,11 @@ pub struct Tally {
     pub losses: BTreeMap<&'static str, u64>,
     /// Stale reads that nothing allows.
     pub stale: Vec<String>,
-    /// Stale reads within the documented bounds, in rounds without and with losses of the store.
-    pub excused: [u64; 2],
-    /// The longest time for which a stale value was served within those bounds.
-    pub worst_excused: u64,
-    /// And outside of them.
+    /// Stale reads within the documented bounds, and the longest time for which a newer value was known.
+    pub excused: BTreeMap<Cause, (u64, u64)>,
+    /// Rows that a dead writer left stale within those bounds.
+    pub left: BTreeMap<Cause, u64>,
+    /// The same time outside of them.
     pub worst_stale: u64,
 }
 
@@ -61,11 +62,10 @@ impl Tally {
 
     /// Counts what the checker found; what nothing allows is told in full.
     pub fn judge(&mut self, history: &History, findings: &[Finding]) {
-        let lossy = usize::from(!history.losses.is_empty());
         for finding in findings {
-            if finding.excused {
-                self.excused[lossy] += 1;
-                self.worst_excused = self.worst_excused.max(finding.window());
+            if let Some(cause) = finding.excuse {
+                let (count, worst) = self.excused.entry(cause).or_default();
+                (*count, *worst) = (*count + 1, (*worst).max(finding.window()));
             } else {
                 self.worst_stale = self.worst_stale.max(finding.window());
                 self.stale.push(told(history, finding));
@@ -125,12 +125,17 @@ impl fmt::Display for Tally {
         }
         write!(f, "\n  of the store:")?;
         self.losses.iter().try_for_each(|(what, count)| write!(f, " {what} {count}"))?;
-        let [without, with] = self.excused;
         writeln!(f, "\n  stale: {}, the worst for {}", self.stale.len(), ms(self.worst_stale))?;
-        writeln!(
-            f,
-            "  within the documented bound: {without}, and {with} while the store lost its data; the worst for {}",
-            ms(self.worst_excused)
-        )
+        for (cause, (count, worst)) in &self.excused {
+            let cause = match cause {
+                Cause::Stopped => "a writer stood still for longer than its intent lives",
+                Cause::Lost => "the store lost an intent",
+                Cause::Away => "the store was out of one writer's reach",
+            };
+            let worst = ms(*worst);
+            writeln!(f, "  within the documented bounds, as {cause}: {count}, the worst for {worst}")?;
+        }
+        let left: u64 = self.left.values().sum();
+        writeln!(f, "  and left by a dead writer: {left} {:?}", self.left)
     }
 }

@@ -104,7 +104,7 @@ impl FaultyStore {
     // only the time to live ends.
     fn was_just_resumed(&self) -> bool {
         let since = now() - self.resumed.load(Ordering::Relaxed);
-        Duration::from_nanos(since) < 2 * INTENT_LIFETIME
+        Duration::from_nanos(since) < INTENT_LIFETIME
     }
 
     fn cut_store(&self) {
