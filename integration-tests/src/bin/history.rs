@@ -2,7 +2,8 @@
 use clap::{Args, Parser, Subcommand};
 use integration_tests::history::driver::{self, Options};
 use integration_tests::history::link::Database;
-use integration_tests::history::worker::{self, Orders};
+use integration_tests::history::orders::Orders;
+use integration_tests::history::worker;
 use std::process::ExitCode;
 
 /// Reads and writes the same few rows from several processes through one cache, while workers are killed, stopped and

@@ -183,7 +183,10 @@ mod tests {
     fn found(processes: &[&[Event]], losses: &[Event]) -> Vec<(Broken, i64, bool)> {
         let processes = processes.iter().map(|log| log.to_vec()).collect();
         let history = History { initial: vec![7; ROWS.into()], processes, losses: losses.to_vec() };
-        check(&history).iter().map(|finding| (finding.broken, finding.bound, finding.excuse.is_some())).collect()
+        check(&history)
+            .iter()
+            .map(|finding| (finding.broken, finding.bound, finding.excuse.is_some()))
+            .collect()
     }
 
     /// A guarded write of 8 that starts at 10 and returns at 20.

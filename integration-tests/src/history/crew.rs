@@ -1,9 +1,9 @@
 //! The processes of a round: started, revived, let go on, and gone with this value.
 use super::event::{Event, Tail, What};
 use super::fault::Fault;
-use super::worker::Orders;
+use super::orders::Orders;
 use super::{INTENT_LIFETIME, PROCESSES};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, waitid};
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -124,7 +124,7 @@ impl Member {
                 let look = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
                 // Of a process that has ended it knows nothing.
                 let seen = waitid(WaitId::Pid(id), look).ok().flatten();
-                self.stopped = seen.filter(|status| status.stopped()).map(|_| Instant::now());
+                self.stopped = seen.filter(WaitIdStatus::stopped).map(|_| Instant::now());
             }
             Some(since) if since.elapsed() > INTENT_LIFETIME * 3 / 2 => {
                 kill_process(id, Signal::CONT)?;

@@ -6,8 +6,9 @@ use super::exposure::exposures;
 use super::fault::Defect;
 use super::link::{Database, Link};
 use super::model::{History, SCHEMA, histories, slug};
+use super::orders::Orders;
 use super::report::Tally;
-use super::worker::{Orders, from_database};
+use super::worker::from_database;
 use super::{INTENT_LIFETIME, LEASE, ROWS};
 use crate::databases;
 use crate::servers::RedisServer;
@@ -167,7 +168,9 @@ where
             self.bar.set_position(self.tally.reads + reads);
             self.bar.set_message(format!("{} faults", self.tally.fault_count() + crew.faults));
             match reached {
-                None if reads >= goal.reads && faults >= goal.faults && turn >= goal.losses => reached = Some(Instant::now()),
+                None if reads >= goal.reads && faults >= goal.faults && turn >= goal.losses => {
+                    reached = Some(Instant::now());
+                }
                 // Keys that wait for their release are released before the workers go.
                 Some(since) if goal.losses == 0 || since.elapsed() > RECOVERY => return Ok(losses),
                 None if goal.losses > 0 && last_loss.elapsed() > LOSS_PAUSE => {
@@ -185,13 +188,17 @@ where
         if what == "restart" {
             self.redis.restart();
         } else {
-            let mut command = redis::Cmd::new();
-            command.arg(what.split(' ').collect::<Vec<_>>());
-            command.exec(&mut redis::Client::open(self.redis.url())?.get_connection()?)?;
+            self.command(what)?;
         }
         // Scripts that are forgotten are sent again; nothing is lost with them.
         let lost = what != "SCRIPT FLUSH";
         Ok(lost.then(|| Event { begin, ..Event::new(What::Lost, u8::MAX, u8::MAX) }))
+    }
+
+    fn command(&self, words: &str) -> Result<(), Box<dyn AnyError>> {
+        let mut command = redis::Cmd::new();
+        command.arg(words.split(' ').collect::<Vec<_>>());
+        Ok(command.exec(&mut redis::Client::open(self.redis.url())?.get_connection()?)?)
     }
 
     /// What the database has.
@@ -213,8 +220,8 @@ where
                 let by_slug = History::get_from_cache(&mut db, histories::slug, slug(row))?;
                 for read in [by_id, by_slug].into_iter().filter(|read| i64::from(read.v) != v) {
                     let open = exposures(&history.processes, &history.losses, row);
-                    if let Some(open) = open.iter().find(|exposure| exposure.until == u64::MAX) {
-                        *self.tally.left.entry(open.cause).or_default() += 1;
+                    if open.iter().any(|exposure| exposure.until == u64::MAX) {
+                        self.tally.left += 1;
                     } else {
                         let found = format!("stale read: row {row} is left at {} and is {v}\n", read.v);
                         self.tally.stale.push(found);
@@ -222,6 +229,7 @@ where
                 }
             }
         }
-        Ok(())
+        // What is left within the bounds must not be found again in the next round, whose log does not explain it.
+        self.command("FLUSHALL")
     }
 }

@@ -161,7 +161,10 @@ mod tests {
     fn an_intent_that_is_lost_exposes_from_the_loss() {
         let write = [at(What::Started, 1, 1), at(What::Placed, 2, 3), at(What::Released, 40, 41)];
         let write = [&write[..], &[at(What::Acked, 42, 42)]].concat();
-        assert_eq!(of(&write, &[at(What::Lost, 10, 11)]), [Exposure { from: 10, until: 41, cause: Cause::Lost }]);
+        assert_eq!(
+            of(&write, &[at(What::Lost, 10, 11)]),
+            [Exposure { from: 10, until: 41, cause: Cause::Lost }]
+        );
         assert_eq!(of(&write, &[at(What::Lost, 0, 1), at(What::Lost, 50, 51)]), []);
     }
 
@@ -177,6 +180,9 @@ mod tests {
     fn a_writer_that_dies_before_its_intent_ends_exposes_nothing() {
         let dead = [at(What::Started, 1, 1), at(What::Placed, 2, 3), at(What::Died, 9, 9)];
         assert_eq!(of(&dead, &[]), []);
-        assert_eq!(of(&dead, &[at(What::Lost, 5, 6)]), [Exposure { from: 5, until: 9 * D + 1, cause: Cause::Lost }]);
+        assert_eq!(
+            of(&dead, &[at(What::Lost, 5, 6)]),
+            [Exposure { from: 5, until: 9 * D + 1, cause: Cause::Lost }]
+        );
     }
 }

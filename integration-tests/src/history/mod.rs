@@ -7,7 +7,7 @@
 //! | what may a read return? | `check` |
 //! | when does the documentation allow a stale hit? | `exposure` |
 //! | which faults are there, how do they strike? | `fault`, `store` |
-//! | what does a process do? | `worker`, `link`, `model` |
+//! | what does a process do? | `worker`, `orders`, `link`, `model` |
 //! | who starts, stops and revives the processes? | `crew` |
 //! | what is a run? | `driver`, `report` |
 pub mod check;
@@ -18,6 +18,7 @@ pub mod exposure;
 pub mod fault;
 pub mod link;
 pub mod model;
+pub mod orders;
 pub mod report;
 pub mod store;
 pub mod worker;

@@ -4,7 +4,7 @@ use super::event::{Event, What};
 use super::exposure::Cause;
 use super::fault::{Fault, Point};
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// How much of a row's past is printed with a finding.
 const PAST: usize = 40;
@@ -32,8 +32,8 @@ pub struct Tally {
     pub stale: Vec<String>,
     /// Stale reads within the documented bounds, and the longest time for which a newer value was known.
     pub excused: BTreeMap<Cause, (u64, u64)>,
-    /// Rows that a dead writer left stale within those bounds.
-    pub left: BTreeMap<Cause, u64>,
+    /// Reads of rows that a dead writer left stale within those bounds.
+    pub left: u64,
     /// The same time outside of them.
     pub worst_stale: u64,
 }
@@ -98,7 +98,7 @@ fn told(history: &History, finding: &Finding) -> String {
         let who = if process == usize::MAX { "driver".to_owned() } else { format!("process {process}") };
         let fault = event.fault().map_or_else(String::new, |(point, fault)| format!(": {fault} {point}"));
         let what = format!("{:?}{fault}", event.what);
-        out += &format!("  {at:>13}  {who}, thread {}: {what} v={} ({long})\n", event.thread, event.v);
+        let _ = writeln!(out, "  {at:>13}  {who}, thread {}: {what} v={} ({long})", event.thread, event.v);
     }
     out
 }
@@ -135,7 +135,6 @@ impl fmt::Display for Tally {
             let worst = ms(*worst);
             writeln!(f, "  within the documented bounds, as {cause}: {count}, the worst for {worst}")?;
         }
-        let left: u64 = self.left.values().sum();
-        writeln!(f, "  and left by a dead writer: {left} {:?}", self.left)
+        writeln!(f, "  within the documented bounds, left by a dead writer: {}", self.left)
     }
 }

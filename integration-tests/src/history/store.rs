@@ -37,7 +37,10 @@ pub struct FaultyStore {
     defect: Option<Defect>,
     /// No fault strikes any more.
     pub calm: AtomicBool,
+    /// When this process was last let go on, or answered again.
     resumed: AtomicU64,
+    /// The last call was not answered, and keys may wait in this process for their release.
+    unanswered: AtomicBool,
 }
 
 impl fmt::Debug for FaultyStore {
@@ -60,6 +63,7 @@ impl FaultyStore {
             defect,
             calm: AtomicBool::new(false),
             resumed: AtomicU64::new(0),
+            unanswered: AtomicBool::new(false),
         }
     }
 
@@ -81,7 +85,7 @@ impl FaultyStore {
     fn strike(&self, here: Point, batch: &[Command]) {
         let (thread, armed) = CALLER.with_borrow(|caller| (caller.thread, caller.armed));
         let Some((_, fault)) = armed.filter(|(point, _)| *point == here) else { return };
-        if self.calm.load(Ordering::Relaxed) || (fault == Fault::Kill && self.was_just_resumed()) {
+        if self.calm.load(Ordering::Relaxed) || (fault == Fault::Kill && self.owes()) {
             return;
         }
         CALLER.with_borrow_mut(|caller| caller.armed = None);
@@ -100,11 +104,11 @@ impl FaultyStore {
         }
     }
 
-    // A stop can cost the intents of the process's other writes; a kill before their releases would then leave what
-    // only the time to live ends.
-    fn was_just_resumed(&self) -> bool {
+    // A stop can cost the intents of the process's other writes, and without an answer there are none: a kill before
+    // the releases would leave what only the time to live ends.
+    fn owes(&self) -> bool {
         let since = now() - self.resumed.load(Ordering::Relaxed);
-        Duration::from_nanos(since) < INTENT_LIFETIME
+        self.unanswered.load(Ordering::Relaxed) || Duration::from_nanos(since) < INTENT_LIFETIME
     }
 
     fn cut_store(&self) {
@@ -181,6 +185,9 @@ impl Store for FaultyStore {
         }
         let begin = now();
         let answer = self.carried_out(batch);
+        if self.unanswered.swap(answer.is_err(), Ordering::Relaxed) {
+            self.resumed.store(now(), Ordering::Relaxed);
+        }
         self.note(batch, begin, answer.is_ok());
         for (is, point) in [
             (is_place as fn(&Command) -> bool, Point::AfterPlace),

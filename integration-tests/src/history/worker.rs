@@ -1,20 +1,18 @@
 //! A process that reads and writes through the cache and logs what it saw, until its input ends.
 use super::event::{Event, Log, What, now};
-use super::fault::{Defect, Fault, Point};
+use super::fault::{Fault, Point};
 use super::link::{Database, Link};
 use super::model::{History, histories, slug};
+use super::orders::Orders;
 use super::store::FaultyStore;
 use super::{INTENT_LIFETIME, LEASE, ROWS, THREADS};
-use clap::Args;
 use diesel::{MysqlConnection, PgConnection, SqliteConnection};
 use fastrand::Rng;
 use model_runtime::ModelSql;
 use model_runtime::prelude::*;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use std::array::from_fn;
-use std::ffi::OsString;
 use std::io::{Read, stdin};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -26,55 +24,6 @@ const LONGEST_RUN: u64 = 100_000_000;
 const WITNESS: u32 = 10;
 /// Of 100 operations.
 const WRITES: u32 = 3;
-
-/// What a worker is told.
-#[derive(Debug, Clone, Args)]
-pub struct Orders {
-    /// Which database.
-    #[arg(long)]
-    pub database: Database,
-    /// Its address.
-    #[arg(long)]
-    pub url: String,
-    /// What each connection runs first.
-    #[arg(long)]
-    pub setup: String,
-    /// The address of Redis.
-    #[arg(long)]
-    pub redis: String,
-    /// Where to log.
-    #[arg(long)]
-    pub log: PathBuf,
-    /// Where the choices begin.
-    #[arg(long)]
-    pub seed: u64,
-    /// How probable a fault is at each operation.
-    #[arg(long)]
-    pub chance: f64,
-    /// Whether the store loses what it holds meanwhile, so that no writer may die or lose an answer.
-    #[arg(long)]
-    pub lossy: bool,
-    /// How to break the protocol.
-    #[arg(long)]
-    pub defect: Option<Defect>,
-}
-
-impl Orders {
-    /// As arguments of a command line.
-    #[must_use]
-    pub fn to_args(&self) -> Vec<OsString> {
-        let Self { database, url, setup, redis, log, seed, chance, lossy, defect } = self;
-        let mut out: Vec<OsString> = vec!["--database".into(), database.name().into()];
-        for (name, value) in [("--url", url), ("--setup", setup), ("--redis", redis)] {
-            out.extend([name.into(), value.into()]);
-        }
-        out.extend(["--log".into(), log.into(), "--seed".into(), seed.to_string().into()]);
-        out.extend(["--chance".into(), chance.to_string().into()]);
-        out.extend(lossy.then(|| "--lossy".into()));
-        out.extend(defect.into_iter().flat_map(|defect| ["--defect".into(), defect.to_string().into()]));
-        out
-    }
-}
 
 /// Works until the input ends.
 pub fn run(orders: &Orders) {
