@@ -4,7 +4,7 @@ use super::fault::Fault;
 use super::orders::Orders;
 use super::{INTENT_LIFETIME, PROCESSES};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, waitid};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -25,7 +25,15 @@ pub struct Crew {
     pub reads: u64,
     /// How many faults they hold.
     pub faults: u64,
-    dismissed: bool,
+    phase: Phase,
+}
+
+/// What the workers go through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Struck,
+    Calm,
+    Dismissed,
 }
 
 #[derive(Debug)]
@@ -44,7 +52,7 @@ impl Crew {
     /// Where one cannot be started.
     pub fn start(folder: PathBuf, orders: Orders) -> io::Result<Self> {
         let (members, logs) = (Vec::new(), Vec::new());
-        let mut this = Self { folder, orders, members, logs, reads: 0, faults: 0, dismissed: false };
+        let mut this = Self { folder, orders, members, logs, reads: 0, faults: 0, phase: Phase::Struck };
         for _ in 0..PROCESSES {
             this.hire()?;
         }
@@ -62,6 +70,25 @@ impl Crew {
         let member = Member { tail: Tail::open(&log)?, place, stopped: None, child: command.spawn()? };
         self.members.push(member);
         self.logs.push(Vec::new());
+        match self.phase {
+            Phase::Struck => Ok(()),
+            Phase::Calm | Phase::Dismissed => self.calm(),
+        }
+    }
+
+    /// Ends the faults, so that what the workers owe the store can reach it.
+    ///
+    /// # Errors
+    /// Where a worker cannot be told.
+    pub fn calm(&mut self) -> io::Result<()> {
+        self.phase = Phase::Calm;
+        for stdin in self.members.iter_mut().filter_map(|member| member.child.stdin.as_mut()) {
+            match stdin.write_all(b".") {
+                // It has just been killed.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+                other => other?,
+            }
+        }
         Ok(())
     }
 
@@ -86,10 +113,10 @@ impl Crew {
             };
             if status.signal() == Some(Signal::KILL.as_raw()) {
                 log.push(death(log));
-                if !self.dismissed {
+                if self.phase != Phase::Dismissed {
                     self.hire()?;
                 }
-            } else if !(self.dismissed && status.success()) {
+            } else if !(self.phase == Phase::Dismissed && status.success()) {
                 return Err(io::Error::other(format!("a worker ended: {status}")));
             }
         }
@@ -101,7 +128,7 @@ impl Crew {
     /// # Errors
     /// Where one does not end in time, or fails.
     pub fn dismiss(&mut self) -> io::Result<()> {
-        self.dismissed = true;
+        self.phase = Phase::Dismissed;
         self.members.iter_mut().for_each(|member| drop(member.child.stdin.take()));
         let deadline = Instant::now() + HANGS;
         while !self.members.is_empty() {

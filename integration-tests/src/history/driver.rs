@@ -27,8 +27,8 @@ const ROUND: u64 = 1_000_000;
 const HANGS: Duration = Duration::from_secs(60);
 /// Between two losses of the store, so that it holds something again.
 const LOSS_PAUSE: Duration = Duration::from_millis(400);
-/// A process that met a dead server asks it again after a second, or two.
-const RECOVERY: Duration = Duration::from_millis(2500);
+/// A process that met a dead server asks it again after a second, or two; a stopped one later.
+const RECOVERY: Duration = Duration::from_secs(3);
 /// What the driver does to the store, in turns.
 const LOSSES: [&str; 4] = ["FLUSHALL", "SCRIPT FLUSH", "restart", "FLUSHALL"];
 
@@ -169,10 +169,11 @@ where
             self.bar.set_message(format!("{} faults", self.tally.fault_count() + crew.faults));
             match reached {
                 None if reads >= goal.reads && faults >= goal.faults && turn >= goal.losses => {
+                    crew.calm()?;
                     reached = Some(Instant::now());
                 }
                 // Keys that wait for their release are released before the workers go.
-                Some(since) if goal.losses == 0 || since.elapsed() > RECOVERY => return Ok(losses),
+                Some(since) if since.elapsed() > RECOVERY => return Ok(losses),
                 None if goal.losses > 0 && last_loss.elapsed() > LOSS_PAUSE => {
                     losses.extend(self.lose(LOSSES[usize::try_from(turn)? % LOSSES.len()])?);
                     (last_loss, turn) = (Instant::now(), turn + 1);
@@ -221,7 +222,7 @@ where
                 for read in [by_id, by_slug].into_iter().filter(|read| i64::from(read.v) != v) {
                     let open = exposures(&history.processes, &history.losses, row);
                     if open.iter().any(|exposure| exposure.until == u64::MAX) {
-                        self.tally.left += 1;
+                        *self.tally.left.entry(history.round()).or_default() += 1;
                     } else {
                         let found = format!("stale read: row {row} is left at {} and is {v}\n", read.v);
                         self.tally.stale.push(found);

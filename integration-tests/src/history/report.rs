@@ -9,6 +9,15 @@ use std::fmt::{self, Write as _};
 /// How much of a row's past is printed with a finding.
 const PAST: usize = 40;
 
+/// What strikes in a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Round {
+    /// The workers alone.
+    Workers,
+    /// The store loses its data, and no worker dies.
+    Store,
+}
+
 /// The counts of one database.
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -31,9 +40,9 @@ pub struct Tally {
     /// Stale reads that nothing allows.
     pub stale: Vec<String>,
     /// Stale reads within the documented bounds, and the longest time for which a newer value was known.
-    pub excused: BTreeMap<Cause, (u64, u64)>,
+    pub excused: BTreeMap<(Round, Cause), (u64, u64)>,
     /// Reads of rows that a dead writer left stale within those bounds.
-    pub left: u64,
+    pub left: BTreeMap<Round, u64>,
     /// The same time outside of them.
     pub worst_stale: u64,
 }
@@ -64,7 +73,7 @@ impl Tally {
     pub fn judge(&mut self, history: &History, findings: &[Finding]) {
         for finding in findings {
             if let Some(cause) = finding.excuse {
-                let (count, worst) = self.excused.entry(cause).or_default();
+                let (count, worst) = self.excused.entry((history.round(), cause)).or_default();
                 (*count, *worst) = (*count + 1, (*worst).max(finding.window()));
             } else {
                 self.worst_stale = self.worst_stale.max(finding.window());
@@ -126,15 +135,38 @@ impl fmt::Display for Tally {
         write!(f, "\n  of the store:")?;
         self.losses.iter().try_for_each(|(what, count)| write!(f, " {what} {count}"))?;
         writeln!(f, "\n  stale: {}, the worst for {}", self.stale.len(), ms(self.worst_stale))?;
-        for (cause, (count, worst)) in &self.excused {
+        for ((round, cause), (count, worst)) in &self.excused {
             let cause = match cause {
                 Cause::Stopped => "a writer stood still for longer than its intent lives",
                 Cause::Lost => "the store lost an intent",
                 Cause::Away => "the store was out of one writer's reach",
             };
             let worst = ms(*worst);
-            writeln!(f, "  within the documented bounds, as {cause}: {count}, the worst for {worst}")?;
+            writeln!(
+                f,
+                "  within the documented bounds, {round}, as {cause}: {count}, the worst for {worst}"
+            )?;
         }
-        writeln!(f, "  within the documented bounds, left by a dead writer: {}", self.left)
+        for (round, count) in &self.left {
+            writeln!(f, "  within the documented bounds, {round}, left by a dead writer: {count}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Round {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Workers => "while workers were struck",
+            Self::Store => "while the store lost its data",
+        })
+    }
+}
+
+impl History {
+    /// What struck in it.
+    #[must_use]
+    pub fn round(&self) -> Round {
+        if self.losses.is_empty() { Round::Workers } else { Round::Store }
     }
 }

@@ -54,8 +54,10 @@ where
             scope.spawn(move || Worker::<C>::new(orders, number, log, cache).work(over));
         }
         scope.spawn(|| {
-            let _ = stdin().read_to_end(&mut Vec::new());
+            // A byte ends the faults, the end of the input everything.
+            let _ = stdin().read(&mut [0]);
             store.calm.store(true, Ordering::Relaxed);
+            let _ = stdin().read_to_end(&mut Vec::new());
             over.store(true, Ordering::Relaxed);
         });
         let mut last = false;
