@@ -1,9 +1,11 @@
 //! Attacks the cache from several processes, and checks everything that they saw.
 use clap::{Args, Parser, Subcommand};
+use integration_tests::history::crew;
 use integration_tests::history::driver::{self, Options};
 use integration_tests::history::link::Database;
 use integration_tests::history::orders::Orders;
 use integration_tests::history::worker;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Reads and writes the same few rows from several processes through one cache, while workers are killed, stopped and
@@ -29,6 +31,12 @@ enum Role {
     /// One of the processes
     #[command(hide = true)]
     Worker(Worker),
+    /// Any command, which ends with the process that started it
+    #[command(hide = true)]
+    Mortal {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -39,14 +47,24 @@ struct Worker {
 
 fn main() -> ExitCode {
     let Command { options, role } = Command::parse();
-    if let Some(Role::Worker(Worker { orders })) = role {
-        worker::run(&orders);
-        return ExitCode::SUCCESS;
+    match role {
+        None => attack(&options),
+        Some(Role::Worker(Worker { orders })) => {
+            worker::run(&orders);
+            ExitCode::SUCCESS
+        }
+        Some(Role::Mortal { command }) => {
+            eprintln!("error: {}", crew::become_mortal(&command));
+            ExitCode::from(2)
+        }
     }
+}
+
+fn attack(options: &Options) -> ExitCode {
     let databases = options.database.as_ref().map_or(Database::ALL, std::slice::from_ref);
     let (mut reads, mut faults, mut stale) = (0, 0, 0);
     for database in databases {
-        let tally = match driver::run(*database, &options) {
+        let tally = match driver::run(*database, options) {
             Ok(tally) => tally,
             Err(error) => {
                 eprintln!("error: {}: {error}", database.name());

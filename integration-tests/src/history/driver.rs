@@ -105,7 +105,8 @@ where
         for row in 0..ROWS {
             History::create().slug(slug(row)).v(0).execute(&mut db)?;
         }
-        let redis = RedisServer::start();
+        let mortal = vec![std::env::current_exe()?.into(), "mortal".into()];
+        let redis = RedisServer::started_by(mortal);
         let (seed, defect) = (options.seed, options.defect);
         let (log, redis_url) = (std::path::PathBuf::new(), redis.url());
         let orders =
@@ -138,7 +139,8 @@ where
         self.orders.lossy = goal.losses > 0;
         #[allow(clippy::cast_precision_loss, reason = "a probability")]
         let chance = 1.5 * goal.faults as f64 / goal.reads.max(1) as f64;
-        self.orders.chance = chance;
+        // Where the reads are there and the faults are not, workers must still read.
+        self.orders.chance = chance.min(0.01);
         let initial = self.stored()?;
         let folder = TempDir::new()?;
         let mut crew = Crew::start(folder.path().to_owned(), self.orders.clone())?;

@@ -156,12 +156,7 @@ where
         while !over.load(Ordering::Relaxed) {
             if self.rng.f64() < self.orders.chance {
                 let point = Point::ALL[self.rng.usize(..Point::ALL.len())];
-                let faults: &[Fault] = match self.orders.lossy {
-                    true => &[Fault::Stop, Fault::CutStore],
-                    // A kill waits while its process has just been stopped, so that it comes seldom enough.
-                    false => &[Fault::Kill, Fault::Kill, Fault::Stop, Fault::CutStore, Fault::CutDatabase],
-                };
-                FaultyStore::arm(point, faults[self.rng.usize(..faults.len())]);
+                FaultyStore::arm(point, self.fault());
             }
             let row = self.rng.u8(..ROWS);
             match self.rng.u32(..100) < WRITES {
@@ -170,6 +165,18 @@ where
             }
         }
         (0..ROWS).for_each(|row| self.end_run(row));
+    }
+
+    fn fault(&mut self) -> Fault {
+        let faults: &[Fault] = match (self.orders.lossy, self.orders.database) {
+            (true, _) => &[Fault::Stop, Fault::CutStore],
+            // A kill waits while its process has just been stopped, so that it comes seldom enough.
+            (false, Database::Sqlite) => &[Fault::Kill, Fault::Kill, Fault::Stop, Fault::CutStore],
+            (false, Database::Postgres | Database::Mysql) => {
+                &[Fault::Kill, Fault::Kill, Fault::Stop, Fault::CutStore, Fault::CutDatabase]
+            }
+        };
+        faults[self.rng.usize(..faults.len())]
     }
 
     fn read(&mut self, row: u8) {
