@@ -214,7 +214,11 @@ where
     /// Now that the writers are quiet, nothing stale must be left.
     fn heals(&mut self, history: &Seen) -> Result<(), Box<dyn AnyError>> {
         let stored = self.stored()?;
-        let cache = Cache::builder().redis(&self.redis.url()).lease(LEASE).build()?;
+        let cache = Cache::builder()
+            .redis(&self.redis.url())
+            .intent_lifetime(INTENT_LIFETIME)
+            .lease(LEASE)
+            .build()?;
         let mut db = Session::new(&mut self.conn, &cache);
         for (row, v) in (0..ROWS).zip(stored) {
             let id = from_database(&mut db, row)?.id;

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What the store must know of the thread that calls it.
-#[derive(Default)]
 struct Caller {
+    /// The highest number for the cache's own thread, which pays what the others owe.
     thread: u8,
     armed: Option<(Point, Fault)>,
     /// Of its last intents.
@@ -25,7 +25,8 @@ struct Caller {
 }
 
 thread_local! {
-    static CALLER: RefCell<Caller> = RefCell::default();
+    static CALLER: RefCell<Caller> =
+        const { RefCell::new(Caller { thread: u8::MAX, armed: None, token: None, cut: None }) };
 }
 
 /// A real store behind the faults.
@@ -56,7 +57,7 @@ impl FaultyStore {
         // A time-out must not decide what a fault is meant to decide.
         let patience = Duration::from_secs(20);
         Self {
-            inner: RedisStore::new(url, patience, patience).unwrap(),
+            inner: RedisStore::new(url, patience, patience, INTENT_LIFETIME).unwrap(),
             raw: redis::Client::open(url).unwrap(),
             rows,
             log,
@@ -217,6 +218,7 @@ fn key(command: &Command) -> &str {
         | Command::Swap { key, .. }
         | Command::Place { key, .. }
         | Command::Release { key, .. } => key,
+        Command::Scan { prefix, .. } => prefix,
         Command::Deref { pointer } | Command::Point { pointer, .. } | Command::Unpoint { pointer, .. } => {
             pointer
         }
