@@ -4,7 +4,9 @@ use integration_tests::databases;
 use integration_tests::models::{Project, SCHEMA, projects};
 use integration_tests::servers::RedisServer;
 use model_runtime::prelude::*;
+use model_runtime::store::RedisStore;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -13,8 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn a_process_that_is_stopped_in_mid_call_still_hears_the_answer() {
     let place = databases::sqlite(SCHEMA);
     let server = RedisServer::start();
-    let cache = Cache::builder().redis(&server.url()).connect_timeout(PATIENCE).io_timeout(PATIENCE);
-    let cache = cache.build().unwrap();
+    let store = RedisStore::new(&server.url(), PATIENCE, PATIENCE, Duration::ZERO).unwrap();
+    let cache = Cache::builder().store(Arc::new(store)).build().unwrap();
     let mut conn = place.connect();
     let mut db = Session::new(&mut conn, &cache);
     let p = Project::create().organization_id(1).slug("pump").name("A").execute(&mut db).unwrap();
