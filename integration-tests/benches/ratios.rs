@@ -128,7 +128,10 @@ fn connect(url: &str) -> redis::Connection {
 }
 
 fn cache_at(url: &str) -> Cache {
-    Cache::builder().store(Arc::new(RedisStore::new(url, PATIENCE, PATIENCE, std::time::Duration::ZERO).unwrap())).build().unwrap()
+    Cache::builder()
+        .store(Arc::new(RedisStore::new(url, PATIENCE, PATIENCE, std::time::Duration::ZERO).unwrap()))
+        .build()
+        .unwrap()
 }
 
 fn create<C>(db: &mut Session<'_, C>) -> Tracked<Project>

@@ -86,13 +86,18 @@ impl Sqlite {
     /// A new connection.
     #[must_use]
     pub fn connect(&self) -> SqliteConnection {
-        let path = self.0.path().join("test.db");
-        let mut conn = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
-        conn.batch_execute(
-            "PRAGMA busy_timeout = 60000; PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF",
-        )
-        .unwrap();
+        let (path, setup) = self.url_and_setup();
+        let mut conn = SqliteConnection::establish(&path).unwrap();
+        conn.batch_execute(&setup).unwrap();
         conn
+    }
+
+    /// For another process: the file, and what each connection must run first.
+    #[must_use]
+    pub fn url_and_setup(&self) -> (String, String) {
+        let path = self.0.path().join("test.db");
+        let setup = "PRAGMA busy_timeout = 60000; PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF";
+        (path.to_str().unwrap().to_owned(), setup.to_owned())
     }
 }
 
@@ -138,7 +143,7 @@ impl Postgres {
         conn
     }
 
-    /// For connections of another kind: the server, and what each connection must run first.
+    /// For connections of another kind or process: the server, and what each connection must run first.
     #[must_use]
     pub fn url_and_setup(&self) -> (String, String) {
         let setup = format!("SET client_min_messages TO warning; SET search_path TO {}", self.name);
@@ -186,9 +191,16 @@ impl Mysql {
     /// A new connection.
     #[must_use]
     pub fn connect(&self) -> MysqlConnection {
-        let mut conn = MysqlConnection::establish(&self.url).unwrap();
-        conn.batch_execute(&format!("USE {}", self.name)).unwrap();
+        let (url, setup) = self.url_and_setup();
+        let mut conn = MysqlConnection::establish(&url).unwrap();
+        conn.batch_execute(&setup).unwrap();
         conn
+    }
+
+    /// For another process: the server, and what each connection must run first.
+    #[must_use]
+    pub fn url_and_setup(&self) -> (String, String) {
+        (self.url.clone(), format!("USE {}", self.name))
     }
 }
 

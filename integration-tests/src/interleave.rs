@@ -84,7 +84,8 @@ impl Interleaved {
 impl Store for Interleaved {
     fn call(&self, batch: &[Command]) -> Result<Answer, StoreError> {
         self.run(When::Before, batch);
-        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take_if(|it| batch.iter().any(*it));
+        let failure =
+            self.failure.lock().unwrap_or_else(PoisonError::into_inner).take_if(|it| batch.iter().any(*it));
         if failure.is_some() {
             return Err(StoreError("the test wants it so".into()));
         }

@@ -1,5 +1,6 @@
 //! Redis servers that a test may kill, freeze and start again.
 use crate::databases::server;
+use std::ffi::OsString;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,13 +14,21 @@ pub struct RedisServer {
     folder: TempDir,
     port: u16,
     process: Option<Child>,
+    /// What runs the server's command line, first word first.
+    launcher: Vec<OsString>,
 }
 
 impl RedisServer {
     /// Starts one on a free port.
     #[must_use]
     pub fn start() -> Self {
-        let mut this = Self { folder: TempDir::new().unwrap(), port: 0, process: None };
+        Self::started_by(Vec::new())
+    }
+
+    /// The same through a command that runs the one behind its own words, in its place.
+    #[must_use]
+    pub fn started_by(launcher: Vec<OsString>) -> Self {
+        let mut this = Self { folder: TempDir::new().unwrap(), port: 0, process: None, launcher };
         // Another process may take the port between the look and the start.
         for _ in 0..20 {
             this.port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
@@ -70,7 +79,10 @@ impl RedisServer {
     }
 
     fn try_start(&mut self) -> bool {
-        let mut process = Command::new(server("TEST_REDIS_SERVER"))
+        let mut words = self.launcher.clone();
+        words.push(server("TEST_REDIS_SERVER").into());
+        let mut process = Command::new(&words[0])
+            .args(&words[1..])
             .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port"])
             .arg(self.port.to_string())
             .current_dir(self.folder.path())

@@ -1,8 +1,8 @@
 //! Promise: with `negative = "…"` the cache remembers that a row does not exist, and never longer than that is true.
 use diesel::prelude::*;
-use integration_tests::{count, on_every_database_and_store};
 use integration_tests::interleave::Interleaved;
 use integration_tests::models::projects;
+use integration_tests::{count, on_every_database_and_store};
 use model_runtime::cache::protocol::Command;
 use model_runtime::prelude::*;
 use std::sync::mpsc;

@@ -8,7 +8,10 @@ use model_runtime::prelude::*;
 
 macro_rules! rename {
     ($db:expr, $id:expr, $name:expr) => {
-        diesel::update(projects::table.find($id)).set(projects::name.eq($name)).execute($db.connection()).unwrap()
+        diesel::update(projects::table.find($id))
+            .set(projects::name.eq($name))
+            .execute($db.connection())
+            .unwrap()
     };
 }
 

@@ -47,7 +47,8 @@ on_every_database_and_store! {
 
 #[test]
 fn the_canary_looks_again_after_a_second() {
-    let (mut conn, cache) = (databases::sqlite_in_memory(SCHEMA), Cache::builder().memory().canary(1.0).build().unwrap());
+    let (mut conn, cache) =
+        (databases::sqlite_in_memory(SCHEMA), Cache::builder().memory().canary(1.0).build().unwrap());
     let mut db = Session::new(&mut conn, &cache);
     let p = create(&mut db);
     for _ in 0..2 {
@@ -77,16 +78,21 @@ fn counters_reach_the_recorder_with_the_model_as_their_label() {
         .into_vec()
         .into_iter()
         .map(|(key, _, _, value)| {
-            let labels: Vec<_> = key.key().labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+            let labels: Vec<_> =
+                key.key().labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
             (format!("{}{{{}}}", key.key().name(), labels.join(",")), value)
         })
         .collect();
-    let value = |name: &str| &seen.iter().find(|(key, _)| key == name).unwrap_or_else(|| panic!("{name}: {seen:?}")).1;
+    let value = |name: &str| {
+        &seen.iter().find(|(key, _)| key == name).unwrap_or_else(|| panic!("{name}: {seen:?}")).1
+    };
     assert_eq!(*value("model_cache_hits_total{model=Project}"), DebugValue::Counter(2));
     assert_eq!(*value("model_cache_misses_total{model=Project}"), DebugValue::Counter(1));
     assert_eq!(*value("model_cache_fills_total{model=Project}"), DebugValue::Counter(1));
     assert_eq!(*value("model_cache_round_trips_total{}"), DebugValue::Counter(5));
-    assert!(matches!(value("model_cache_load_seconds{model=Project}"), DebugValue::Histogram(loads) if loads.len() == 1));
+    assert!(
+        matches!(value("model_cache_load_seconds{model=Project}"), DebugValue::Histogram(loads) if loads.len() == 1)
+    );
 }
 
 #[derive(Clone, Default)]

@@ -119,7 +119,8 @@ fn redis_killed_between_the_intent_and_its_release() {
     let server = Arc::new(Mutex::new(RedisServer::start()));
     let url = server.lock().unwrap().url();
     let patience = Duration::from_secs(20);
-    let store = Interleaved::new(Arc::new(RedisStore::new(&url, patience, patience, Duration::ZERO).unwrap()));
+    let store =
+        Interleaved::new(Arc::new(RedisStore::new(&url, patience, patience, Duration::ZERO).unwrap()));
     let cache = Cache::builder().store(store.clone()).build().unwrap();
     let mut p = create(&place, &cache);
     let victim = server.clone();

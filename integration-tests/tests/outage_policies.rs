@@ -155,7 +155,8 @@ fn at_the_end_of_a_process_its_debt_is_paid() {
 fn more_debt_than_is_remembered_empties_the_namespace_and_no_other() {
     let mut server = RedisServer::start();
     let place = databases::sqlite(SCHEMA);
-    let ours = Cache::builder().redis(&server.url()).namespace("ours").intent_lifetime(Duration::from_millis(300));
+    let ours =
+        Cache::builder().redis(&server.url()).namespace("ours").intent_lifetime(Duration::from_millis(300));
     let ours = ours.io_timeout(Duration::from_millis(500)).build().unwrap();
     let mut conn = place.connect();
     diesel::sql_query(
@@ -224,7 +225,8 @@ fn locked_row(place: &Postgres, id: i32) -> PgConnection {
 fn the_intent_of_a_statement_that_takes_longer_than_its_lifetime_stays() {
     use diesel::connection::SimpleConnection;
     let place = databases::postgres(SCHEMA);
-    let cache = Cache::builder().store(stores::redis()).intent_lifetime(Duration::from_millis(300)).build().unwrap();
+    let cache =
+        Cache::builder().store(stores::redis()).intent_lifetime(Duration::from_millis(300)).build().unwrap();
     let mut conn = place.connect();
     let mut db = Session::new(&mut conn, &cache);
     let mut p = Project::create().organization_id(1).slug("pump").name("v0").execute(&mut db).unwrap();

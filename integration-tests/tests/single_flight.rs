@@ -134,11 +134,15 @@ fn a_leader_that_is_cancelled_leaves_the_key_to_another() {
         let (mut one, mut two, mut lock) = (connect().await, connect().await, connect().await);
         let cache = Cache::builder().store(stores::redis()).build().unwrap();
         let mut db = AsyncSession::new(&mut two, &cache);
-        let p = Project::create().organization_id(1).slug("pump").name("Pump").execute(&mut db).await.unwrap();
+        let p =
+            Project::create().organization_id(1).slug("pump").name("Pump").execute(&mut db).await.unwrap();
         lock.batch_execute("BEGIN; LOCK TABLE projects IN ACCESS EXCLUSIVE MODE").await.unwrap();
         let mut first = AsyncSession::new(&mut one, &cache);
         let leader = Project::get_from_cache(&mut first, projects::id, p.id);
-        assert!(tokio::time::timeout(A_MOMENT, leader).await.is_err(), "it waits for the lock, and is dropped");
+        assert!(
+            tokio::time::timeout(A_MOMENT, leader).await.is_err(),
+            "it waits for the lock, and is dropped"
+        );
         let mut follower = std::pin::pin!(Project::get_from_cache(&mut db, projects::id, p.id));
         assert!(tokio::time::timeout(A_MOMENT, &mut follower).await.is_err(), "the lock is held");
         lock.batch_execute("COMMIT").await.unwrap();
@@ -149,13 +153,10 @@ fn a_leader_that_is_cancelled_leaves_the_key_to_another() {
 #[test]
 fn while_the_store_is_away_no_more_than_the_cap_ask_at_once() {
     const CAP: usize = 2;
-    let cache = Cache::builder()
-        .redis("redis://127.0.0.1:1/")
-        .lazy()
-        .outage_concurrency(CAP)
-        .build()
-        .unwrap();
-    let (inside, most) = (Arc::<std::sync::atomic::AtomicUsize>::default(), Arc::<std::sync::atomic::AtomicUsize>::default());
+    let cache =
+        Cache::builder().redis("redis://127.0.0.1:1/").lazy().outage_concurrency(CAP).build().unwrap();
+    let (inside, most) =
+        (Arc::<std::sync::atomic::AtomicUsize>::default(), Arc::<std::sync::atomic::AtomicUsize>::default());
     let readers: Vec<_> = (0..16)
         .map(|id| {
             let (cache, inside, most) = (cache.clone(), inside.clone(), most.clone());

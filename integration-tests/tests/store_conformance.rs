@@ -246,8 +246,13 @@ fn redis_conforms() {
 #[test]
 fn redis_conforms_after_it_has_forgotten_its_scripts() {
     let url = stores::redis_url();
-    let store = model_runtime::store::RedisStore::new(&url, Duration::from_secs(20), Duration::from_secs(20), Duration::ZERO)
-        .unwrap();
+    let store = model_runtime::store::RedisStore::new(
+        &url,
+        Duration::from_secs(20),
+        Duration::from_secs(20),
+        Duration::ZERO,
+    )
+    .unwrap();
     done(&store, place("k", A));
     let mut conn = redis::Client::open(url.as_str()).unwrap().get_connection().unwrap();
     redis::cmd("SCRIPT").arg("FLUSH").exec(&mut conn).unwrap();

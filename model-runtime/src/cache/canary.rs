@@ -48,7 +48,8 @@ mod tests {
         let check = |n: u32| Check { due: now + LATER[0] * (n % 2), model: "M", key: Arc::new(n) };
         canary.schedule([check(1), check(2)]);
         assert!(canary.due("N", now).is_none());
-        let number = |key: Option<Arc<dyn Any + Send + Sync>>| key.and_then(|key| key.downcast_ref::<u32>().copied());
+        let number =
+            |key: Option<Arc<dyn Any + Send + Sync>>| key.and_then(|key| key.downcast_ref::<u32>().copied());
         assert_eq!(number(canary.due("M", now)), Some(2));
         assert_eq!(number(canary.due("M", now)), None);
         assert_eq!(number(canary.due("M", now + LATER[0])), Some(1));

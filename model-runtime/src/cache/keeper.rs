@@ -87,7 +87,8 @@ impl Keeper {
         }
         if !std::mem::replace(&mut state.started, true) {
             let (keeper, cache) = (self.clone(), cache.downgrade());
-            let spawned = std::thread::Builder::new().name("model-cache".into()).spawn(move || keeper.run(&cache));
+            let spawned =
+                std::thread::Builder::new().name("model-cache".into()).spawn(move || keeper.run(&cache));
             if let Err(error) = spawned {
                 tracing::warn!(%error, "the cache has no background thread: commits must end within `intent_lifetime`");
             }

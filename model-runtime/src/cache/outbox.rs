@@ -19,8 +19,9 @@ pub(crate) async fn store<S: Executor>(db: &mut S, keys: BTreeSet<String>) -> Re
     let prefix = db.cache().config().prefix.len() + 1;
     let entries: Vec<_> = keys.iter().map(|key| key.get(prefix..).map(str::to_owned)).collect();
     for chunk in entries.chunks(CHUNK) {
-        let mut statement =
-            Statement::new().stays_prepared(chunk.len() == 1).sql("INSERT INTO model_cache_outbox (entry) VALUES ");
+        let mut statement = Statement::new()
+            .stays_prepared(chunk.len() == 1)
+            .sql("INSERT INTO model_cache_outbox (entry) VALUES ");
         for (place, entry) in chunk.iter().enumerate() {
             statement = statement.sql(if place == 0 { "(" } else { ", (" }).text(entry).sql(")");
         }
@@ -49,7 +50,8 @@ pub(crate) async fn sweep<S: Executor>(db: &mut S) -> Result<usize> {
 /// The rows are locked until the commit, so that a sweep which dies leaves them to another.
 async fn sweep_some<S: Executor>(db: &mut S) -> Result<usize> {
     let catalog = S::Backend::CATALOG.map(|catalog| catalog.outbox);
-    let sql = catalog.ok_or_else(|| Error::Query("nobody told how this database stores keys for the cache".into()))?;
+    let sql = catalog
+        .ok_or_else(|| Error::Query("nobody told how this database stores keys for the cache".into()))?;
     let select = Statement::new().sql("SELECT CAST(id AS ").sql(sql.text);
     let select = select.sql("), entry FROM model_cache_outbox ORDER BY id LIMIT 256").sql(sql.skip_locked);
     let (mut ids, mut keys) = (Vec::new(), Vec::new());
@@ -65,8 +67,9 @@ async fn sweep_some<S: Executor>(db: &mut S) -> Result<usize> {
     if ids.is_empty() {
         return Ok(0);
     }
-    let mut delete =
-        Statement::new().stays_prepared(ids.len() == CHUNK).sql("DELETE FROM model_cache_outbox WHERE id IN (");
+    let mut delete = Statement::new()
+        .stays_prepared(ids.len() == CHUNK)
+        .sql("DELETE FROM model_cache_outbox WHERE id IN (");
     for (place, id) in ids.iter().enumerate() {
         delete = delete.sql(if place == 0 { "" } else { ", " }).fragment(id);
     }

@@ -277,7 +277,9 @@ pub fn look(found: Option<&[u8]>, epoch: Epoch, fingerprint: u64) -> Sight<'_> {
         {
             Sight::Hit { meta, payload, token }
         }
-        Entry::Absent { epoch: of, fingerprint: written } if of == epoch && written == fingerprint => Sight::Absent,
+        Entry::Absent { epoch: of, fingerprint: written } if of == epoch && written == fingerprint => {
+            Sight::Absent
+        }
         Entry::Value { .. } | Entry::Absent { .. } => {
             Sight::Replace { expect: bytes.iter().take(HEADER).copied().collect() }
         }

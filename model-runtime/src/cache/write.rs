@@ -1,18 +1,18 @@
 //! A write's part in the protocol: intents before the commit, their release after it.
 use super::codec::CacheSpec;
+use super::entry::{Token, new_token};
 use super::handle::{Cache, deletions, out_of_reach};
 use super::keeper::Hold;
+use super::observe::Event;
 use super::outage::OutagePolicy;
 use super::outbox;
-use super::entry::{Token, new_token};
-use super::observe::Event;
 use super::protocol::{Command, Reply};
 use crate::engine::{Executor, Scope};
-use crate::session::Touched;
 use crate::error::{Error, Outcome, Result};
 use crate::field::KeyCols;
 use crate::model::{ModelSql, SentryModel};
 use crate::session::CacheOutcome;
+use crate::session::Touched;
 use std::sync::Arc;
 
 /// How many keys go in one round trip: a bulk write must not outlast the store's time-out.
@@ -156,7 +156,10 @@ async fn withdraw<S: Executor>(db: &mut S, intents: Intents, model: &'static str
 /// # Errors
 /// [`Error::Cache`] where the cache does not answer and a touched model refuses to write then; what the database says
 /// where keys go to the outbox. The transaction must be rolled back.
-pub(crate) async fn place_touched<S: Executor>(db: &mut S, touched: Touched) -> Result<(Intents, Vec<Command>)> {
+pub(crate) async fn place_touched<S: Executor>(
+    db: &mut S,
+    touched: Touched,
+) -> Result<(Intents, Vec<Command>)> {
     let Touched { keys, unpoint, outbox, refuses } = touched;
     if !outbox.is_empty() {
         outbox::store(db, outbox).await?;
@@ -244,8 +247,7 @@ where
 {
     let Some(spec) = M::cache().filter(|spec| spec.negative_ms > 0) else { return Ok(()) };
     let pointers = spec.lookups.iter().filter(|lookup| lookup.mask & mask != 0 && !(lookup.is_null)(row));
-    let mut entries: Vec<_> =
-        pointers.map(|lookup| db.cache().key(M::NAME, &(lookup.texts)(row))).collect();
+    let mut entries: Vec<_> = pointers.map(|lookup| db.cache().key(M::NAME, &(lookup.texts)(row))).collect();
     if M::Pk::MASK & mask != 0 {
         entries.push(row_key(db, spec, row));
     }

@@ -42,7 +42,9 @@ where
     let unit = Unit::begin(db).await?;
     let done = update_and_touch::<M, P, S>(db, statement, predicate, &guards).await;
     let done = match done {
-        Ok(keys) if write::makes_keys::<M>(mask) => touch_stored::<M, S>(db, &keys, mask).await.map(|()| keys.len()),
+        Ok(keys) if write::makes_keys::<M>(mask) => {
+            touch_stored::<M, S>(db, &keys, mask).await.map(|()| keys.len())
+        }
         done => done.map(|keys| keys.len()),
     };
     unit.end(db, done).await

@@ -119,7 +119,8 @@ where
         }
         rows.push(row);
     }
-    let due: Vec<usize> = grants.iter().map(|(place, _)| *place).filter(|place| rows[*place].is_some()).collect();
+    let due: Vec<usize> =
+        grants.iter().map(|(place, _)| *place).filter(|place| rows[*place].is_some()).collect();
     missing.extend(due);
     missing.sort_unstable();
     let _pass = match out_of_reach {

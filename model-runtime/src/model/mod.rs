@@ -11,8 +11,7 @@ use crate::field::{CacheKey, FieldOf, KeyCols, KeyFor, Number};
 use crate::hooks::HookSpec;
 use crate::operation::{
     Attach, Attached, Create, CreateMany, DeleteWhere, ForeignKey, Get, GetMany, GetOrCreate, Invalidate,
-    Operation,
-    SaveMany, UpdateWhere, Upsert, VerifySchema,
+    Operation, SaveMany, UpdateWhere, Upsert, VerifySchema,
 };
 use crate::repr::Repr;
 use crate::schema::{self, Catalog, Describe, SchemaProblem};

@@ -64,7 +64,14 @@ impl Describe for Columns {
     fn field<M: SentryModel, C: FieldOf<M>>(&mut self) {
         let (sql_type, nullable) = named(type_name::<<C as Expression>::SqlType>());
         let rust_type = type_name::<C::Value>();
-        self.0.push(Column { field: C::FIELD, name: C::NAME, sql_type, nullable, rust_type, bounds: C::BOUNDS });
+        self.0.push(Column {
+            field: C::FIELD,
+            name: C::NAME,
+            sql_type,
+            nullable,
+            rust_type,
+            bounds: C::BOUNDS,
+        });
     }
 }
 

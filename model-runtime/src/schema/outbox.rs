@@ -18,7 +18,8 @@ where
         return Err(Error::Query(format!("{}: it is not cached, so that nothing need be told", M::NAME)));
     };
     let (expected, outbox) = (Expected::of::<M>(), &catalog.outbox);
-    let columns = M::Pk::COLUMNS.iter().filter_map(|name| expected.columns.iter().find(|it| it.name == *name));
+    let columns =
+        M::Pk::COLUMNS.iter().filter_map(|name| expected.columns.iter().find(|it| it.name == *name));
     let primary: Key = columns.map(|column| (column.field, column.name, None)).collect();
     let old = entry::<DB>(&expected, primary.clone(), "OLD", outbox)?;
     let mut new = vec![entry::<DB>(&expected, primary, "NEW", outbox)?];
@@ -34,7 +35,8 @@ where
     }
     events.push(("UPDATE", [vec![old], new].concat()));
     let table = DB::table_name(M::table)?;
-    let mut out = format!("-- Tells the cache what other programs write to the rows of {}.\n", expected.model);
+    let mut out =
+        format!("-- Tells the cache what other programs write to the rows of {}.\n", expected.model);
     for (event, entries) in events {
         let trigger = DB::identifier(&name(&table, &["cache", &event.to_lowercase()], "outbox"))?;
         let values: Vec<String> = entries.iter().map(|entry| format!("({entry})")).collect();
@@ -53,7 +55,8 @@ fn entry<DB: Dialect>(expected: &Expected, mut key: Key, row: &str, outbox: &Out
     let mut parts = Vec::with_capacity(key.len());
     for (name, column, function) in key {
         let column = expected.columns.iter().find(|known| known.name == column);
-        let column = column.ok_or_else(|| Error::Query(format!("{}: a key without a column", expected.model)))?;
+        let column =
+            column.ok_or_else(|| Error::Query(format!("{}: a key without a column", expected.model)))?;
         parts.push((name, value::<DB>(expected, column, function, row, outbox)?));
     }
     let composite = parts.len() > 1;
@@ -82,7 +85,8 @@ fn value<DB: Dialect>(
     outbox: &Outbox,
 ) -> Result<String> {
     const SAME_TEXT: [&str; 5] = ["i16", "i32", "i64", "alloc::string::String", "uuid::Uuid"];
-    let inner = column.rust_type.strip_prefix("core::option::Option<").and_then(|path| path.strip_suffix('>'));
+    let inner =
+        column.rust_type.strip_prefix("core::option::Option<").and_then(|path| path.strip_suffix('>'));
     let rust_type = inner.unwrap_or(column.rust_type);
     if !SAME_TEXT.contains(&rust_type) || (rust_type == "uuid::Uuid" && !outbox.uuid_is_text) {
         return Err(Error::Query(format!(

@@ -29,7 +29,9 @@ pub(crate) async fn fill<M: SentryModel, S: Executor>(
                 let own = |row: &&M| db.cache().key(M::NAME, &(spec.key)(row));
                 batch.extend(grant.row.map(|lease| match row {
                     // A collation finds a row by another spelling than its own; its writers know only their own.
-                    Some(row) if own(&row) != lease.key => Command::Release { key: lease.key, token: new_token() },
+                    Some(row) if own(&row) != lease.key => {
+                        Command::Release { key: lease.key, token: new_token() }
+                    }
                     row => filling(spec, lease, row),
                 }));
             }

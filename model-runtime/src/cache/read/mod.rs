@@ -42,7 +42,10 @@ pub(crate) enum Sought<M> {
     /// A hit whose time is nearly over: ask the database already, and fill.
     Due(M, Grant),
     /// Nothing of use; [`claim`] these.
-    Open { row: Option<Vacancy>, pointer: Option<Vacancy> },
+    Open {
+        row: Option<Vacancy>,
+        pointer: Option<Vacancy>,
+    },
     /// Ask the database, then [`fill`].
     Granted(Grant),
     /// Ask the database and leave the cache alone: a write is under way, or another reader fills.

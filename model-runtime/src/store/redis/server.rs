@@ -50,7 +50,10 @@ impl Watch {
         if let Some(policy) = &greeting.unfit_policy
             && !self.warned.swap(true, Ordering::Relaxed)
         {
-            tracing::warn!(policy, "under pressure Redis may evict write intents: use noeviction or an LRU policy");
+            tracing::warn!(
+                policy,
+                "under pressure Redis may evict write intents: use noeviction or an LRU policy"
+            );
         }
         if greeting.age > self.quarantine {
             return None;
@@ -151,7 +154,10 @@ mod tests {
     fn a_policy_that_may_take_intents_is_told() {
         let policy = |text: &str| greeted(&format!("{GOOD}{text}")).unfit_policy;
         assert_eq!(policy("maxmemory:0\r\nmaxmemory_policy:volatile-ttl\r\n"), None, "never under pressure");
-        assert_eq!(policy("maxmemory:9\r\nmaxmemory_policy:volatile-ttl\r\n").as_deref(), Some("volatile-ttl"));
+        assert_eq!(
+            policy("maxmemory:9\r\nmaxmemory_policy:volatile-ttl\r\n").as_deref(),
+            Some("volatile-ttl")
+        );
         for fit in ["noeviction", "allkeys-lru", "volatile-lru"] {
             assert_eq!(policy(&format!("maxmemory:9\r\nmaxmemory_policy:{fit}\r\n")), None);
         }

@@ -150,7 +150,7 @@ impl Link {
 
 /// Why a batch was not answered.
 enum Broken {
-    /// The connection had been closed.
+    /// The connection had been closed, or a signal interrupted the call.
     Dropped(RedisError),
     Failed(StoreError),
 }
@@ -166,7 +166,9 @@ impl Broken {
 
 impl From<RedisError> for Broken {
     fn from(error: RedisError) -> Self {
-        match error.is_connection_dropped() {
+        // Of all that breaks a connection a time-out alone must not be paid twice. A signal ends a wait that has one,
+        // whatever its handler asked for, and tells nothing about the server.
+        match error.is_io_error() && !error.is_timeout() {
             true => Self::Dropped(error),
             false => Self::Failed(StoreError(error.to_string())),
         }

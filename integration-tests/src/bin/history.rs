@@ -1,0 +1,82 @@
+//! Attacks the cache from several processes, and checks everything that they saw.
+use clap::{Args, Parser, Subcommand};
+use integration_tests::history::crew;
+use integration_tests::history::driver::{self, Options};
+use integration_tests::history::link::Database;
+use integration_tests::history::orders::Orders;
+use integration_tests::history::worker;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Reads and writes the same few rows from several processes through one cache, while workers are killed, stopped and
+/// cut off at every step of the protocol and Redis loses its data, and checks each read: none may return less than what
+/// had been written or read before it began, outside the bounds that `docs/protocol.md` names.
+///
+/// The servers' addresses come from the environment:
+///
+/// integration-tests/run -- cargo run --release -p integration-tests --bin history -- --reads 10000000 --faults 500
+///
+/// Exits with 0 where no read was stale, with 1 and the reads where one was, with 2 where the run itself failed.
+#[derive(Debug, Parser)]
+#[command(verbatim_doc_comment)]
+struct Command {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    role: Option<Role>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Role {
+    /// One of the processes
+    #[command(hide = true)]
+    Worker(Worker),
+    /// Any command, which ends with the process that started it
+    #[command(hide = true)]
+    Mortal {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Worker {
+    #[command(flatten)]
+    orders: Orders,
+}
+
+fn main() -> ExitCode {
+    let Command { options, role } = Command::parse();
+    match role {
+        None => attack(&options),
+        Some(Role::Worker(Worker { orders })) => {
+            worker::run(&orders);
+            ExitCode::SUCCESS
+        }
+        Some(Role::Mortal { command }) => {
+            eprintln!("error: {}", crew::become_mortal(&command));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn attack(options: &Options) -> ExitCode {
+    let databases = options.database.as_ref().map_or(Database::ALL, std::slice::from_ref);
+    let (mut reads, mut faults, mut stale) = (0, 0, 0);
+    for database in databases {
+        let tally = match driver::run(*database, options) {
+            Ok(tally) => tally,
+            Err(error) => {
+                eprintln!("error: {}: {error}", database.name());
+                return ExitCode::from(2);
+            }
+        };
+        // Where one read is stale, thousands are.
+        tally.stale.iter().take(3).for_each(|found| println!("{found}"));
+        println!("{tally}");
+        (reads, faults, stale) =
+            (reads + tally.reads, faults + tally.fault_count(), stale + tally.stale.len());
+    }
+    println!("{reads} reads, {faults} faults, {stale} stale");
+    if stale == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) }
+}

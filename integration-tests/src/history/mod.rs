@@ -1,0 +1,37 @@
+//! Processes that read and write the same rows through one cache while faults strike them, and a checker of what
+//! they saw.
+//!
+//! | question | file |
+//! | --- | --- |
+//! | what was seen, and when? | `event` |
+//! | what may a read return? | `check` |
+//! | when does the documentation allow a stale hit? | `exposure` |
+//! | which faults are there, how do they strike? | `fault`, `store` |
+//! | what does a process do? | `worker`, `orders`, `link`, `model` |
+//! | who starts, stops and revives the processes? | `crew` |
+//! | what is a run? | `driver`, `report` |
+pub mod check;
+pub mod crew;
+pub mod driver;
+pub mod event;
+pub mod exposure;
+pub mod fault;
+pub mod link;
+pub mod model;
+pub mod orders;
+pub mod report;
+pub mod store;
+pub mod worker;
+
+use std::time::Duration;
+
+/// Short, so that a fault that outlasts it is quick.
+pub const INTENT_LIFETIME: Duration = Duration::from_millis(500);
+/// Shorter still: a reader that stands still loses its lease before writers lose their intents.
+pub const LEASE: Duration = Duration::from_millis(200);
+/// Few, so that readers and writers meet.
+pub const ROWS: u8 = 6;
+/// Processes at a time.
+pub const PROCESSES: usize = 4;
+/// Threads of each.
+pub const THREADS: u8 = 2;

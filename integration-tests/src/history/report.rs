@@ -1,0 +1,172 @@
+//! What a run came to.
+use super::check::{Broken, Finding, History, around};
+use super::event::{Event, What};
+use super::exposure::Cause;
+use super::fault::{Fault, Point};
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+
+/// How much of a row's past is printed with a finding.
+const PAST: usize = 40;
+
+/// What strikes in a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Round {
+    /// The workers alone.
+    Workers,
+    /// The store loses its data, and no worker dies.
+    Store,
+}
+
+/// The counts of one database.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Its name.
+    pub database: String,
+    /// Lookups that returned a row.
+    pub reads: u64,
+    /// Lookups that the store answered, and the others.
+    pub lookups: (u64, u64),
+    /// Writes that returned success.
+    pub acked: u64,
+    /// Writes that were rolled back on purpose.
+    pub rolled_back: u64,
+    /// Writes that returned an error.
+    pub failed: u64,
+    /// By point and kind.
+    pub faults: BTreeMap<(Point, Fault), u64>,
+    /// What the driver did to the store.
+    pub losses: BTreeMap<&'static str, u64>,
+    /// Stale reads that nothing allows.
+    pub stale: Vec<String>,
+    /// Stale reads within the documented bounds, and the longest time for which a newer value was known.
+    pub excused: BTreeMap<(Round, Cause), (u64, u64)>,
+    /// Reads of rows that a dead writer left stale within those bounds.
+    pub left: BTreeMap<Round, u64>,
+    /// The same time outside of them.
+    pub worst_stale: u64,
+}
+
+impl Tally {
+    /// Counts what the processes logged.
+    pub fn count(&mut self, logs: &[Vec<Event>]) {
+        for log in logs {
+            let mut looked = (0, 0);
+            for event in log {
+                match event.what {
+                    What::Read => self.reads += u64::from(event.count),
+                    What::Acked => self.acked += 1,
+                    What::RolledBack => self.rolled_back += 1,
+                    What::Unknown => self.failed += 1,
+                    What::Looked => looked = (event.begin, event.end),
+                    _ => {}
+                }
+                if let Some(fault) = event.fault() {
+                    *self.faults.entry(fault).or_default() += 1;
+                }
+            }
+            self.lookups = (self.lookups.0 + looked.0, self.lookups.1 + looked.1);
+        }
+    }
+
+    /// Counts what the checker found; what nothing allows is told in full.
+    pub fn judge(&mut self, history: &History, findings: &[Finding]) {
+        for finding in findings {
+            if let Some(cause) = finding.excuse {
+                let (count, worst) = self.excused.entry((history.round(), cause)).or_default();
+                (*count, *worst) = (*count + 1, (*worst).max(finding.window()));
+            } else {
+                self.worst_stale = self.worst_stale.max(finding.window());
+                self.stale.push(told(history, finding));
+            }
+        }
+    }
+
+    /// How many faults were injected.
+    #[must_use]
+    pub fn fault_count(&self) -> u64 {
+        self.faults.values().sum::<u64>() + self.losses.values().sum::<u64>()
+    }
+}
+
+fn told(history: &History, finding: &Finding) -> String {
+    let Finding { broken, process, read, bound, since, .. } = finding;
+    let word = if *broken == Broken::NotWritten { "at most" } else { "at least" };
+    let zero = read.begin;
+    let mut out = format!(
+        "stale read: {broken}\n  row {}, process {process}: {} where {word} {bound} was due; a newer value was known \
+         {} before the read began\n",
+        read.row,
+        read.v,
+        ms(zero.saturating_sub(*since)),
+    );
+    for (process, event) in around(history, finding, PAST) {
+        let at =
+            if event.begin < zero { format!("-{}", ms(zero - event.begin)) } else { ms(event.begin - zero) };
+        let long = ms(event.end.saturating_sub(event.begin));
+        let who = if process == usize::MAX { "driver".to_owned() } else { format!("process {process}") };
+        let fault = event.fault().map_or_else(String::new, |(point, fault)| format!(": {fault} {point}"));
+        let what = format!("{:?}{fault}", event.what);
+        let _ = writeln!(out, "  {at:>13}  {who}, thread {}: {what} v={} ({long})", event.thread, event.v);
+    }
+    out
+}
+
+/// Nanoseconds as text.
+fn ms(nanoseconds: u64) -> String {
+    format!("{}.{:03} ms", nanoseconds / 1_000_000, nanoseconds / 1000 % 1000)
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (hits, others) = self.lookups;
+        let share = hits * 100 / (hits + others).max(1);
+        writeln!(f, "{}: {} reads, {share} % hits", self.database, self.reads)?;
+        let Self { acked, rolled_back, failed, .. } = self;
+        writeln!(f, "  writes: {acked} done, {rolled_back} rolled back, {failed} failed or unknown")?;
+        write!(f, "  {:<16}", "faults")?;
+        Fault::ALL.iter().try_for_each(|fault| write!(f, "{fault:>14}"))?;
+        for point in Point::ALL {
+            write!(f, "\n  {point:<16}")?;
+            for fault in Fault::ALL {
+                write!(f, "{:>14}", self.faults.get(&(*point, *fault)).unwrap_or(&0))?;
+            }
+        }
+        write!(f, "\n  of the store:")?;
+        self.losses.iter().try_for_each(|(what, count)| write!(f, " {what} {count}"))?;
+        writeln!(f, "\n  stale: {}, the worst for {}", self.stale.len(), ms(self.worst_stale))?;
+        for ((round, cause), (count, worst)) in &self.excused {
+            let cause = match cause {
+                Cause::Stopped => "a writer stood still for longer than its intent lives",
+                Cause::Lost => "the store lost an intent",
+                Cause::Away => "the store was out of one writer's reach",
+            };
+            let worst = ms(*worst);
+            writeln!(
+                f,
+                "  within the documented bounds, {round}, as {cause}: {count}, the worst for {worst}"
+            )?;
+        }
+        for (round, count) in &self.left {
+            writeln!(f, "  within the documented bounds, {round}, left by a dead writer: {count}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Round {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Workers => "while workers were struck",
+            Self::Store => "while the store lost its data",
+        })
+    }
+}
+
+impl History {
+    /// What struck in it.
+    #[must_use]
+    pub fn round(&self) -> Round {
+        if self.losses.is_empty() { Round::Workers } else { Round::Store }
+    }
+}
