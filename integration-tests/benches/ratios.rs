@@ -129,7 +129,7 @@ fn connect(url: &str) -> redis::Connection {
 
 fn cache_at(url: &str) -> Cache {
     Cache::builder()
-        .store(Arc::new(RedisStore::new(url, PATIENCE, PATIENCE, std::time::Duration::ZERO).unwrap()))
+        .store(Arc::new(RedisStore::new(url, PATIENCE, PATIENCE, Duration::ZERO).unwrap()))
         .build()
         .unwrap()
 }

@@ -12,15 +12,17 @@ enum When {
 
 struct Hook {
     when: When,
-    matches: fn(&Command) -> bool,
+    matches: Matches,
     act: Box<dyn FnOnce() + Send>,
 }
+
+type Matches = fn(&Command) -> bool;
 
 /// Runs each action once, at the first batch that holds a matching command.
 pub struct Interleaved {
     inner: Arc<dyn Store>,
     hooks: Mutex<Vec<Hook>>,
-    failure: Mutex<Option<fn(&Command) -> bool>>,
+    failure: Mutex<Option<Matches>>,
 }
 
 impl std::fmt::Debug for Interleaved {
@@ -37,17 +39,17 @@ impl Interleaved {
     }
 
     /// Acts before the store sees the first matching command.
-    pub fn before(&self, matches: fn(&Command) -> bool, act: impl FnOnce() + Send + 'static) {
+    pub fn before(&self, matches: Matches, act: impl FnOnce() + Send + 'static) {
         self.add(When::Before, matches, act);
     }
 
     /// Acts after the store has answered the first matching command.
-    pub fn after(&self, matches: fn(&Command) -> bool, act: impl FnOnce() + Send + 'static) {
+    pub fn after(&self, matches: Matches, act: impl FnOnce() + Send + 'static) {
         self.add(When::After, matches, act);
     }
 
     /// Does not answer the first batch with a matching command, which the store behind does not see.
-    pub fn fail(&self, matches: fn(&Command) -> bool) {
+    pub fn fail(&self, matches: Matches) {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(matches);
     }
 
@@ -57,7 +59,7 @@ impl Interleaved {
         self.lock().len()
     }
 
-    fn add(&self, when: When, matches: fn(&Command) -> bool, act: impl FnOnce() + Send + 'static) {
+    fn add(&self, when: When, matches: Matches, act: impl FnOnce() + Send + 'static) {
         self.lock().push(Hook { when, matches, act: Box::new(act) });
     }
 

@@ -1,5 +1,6 @@
 //! Promise: while the cache cannot be told of a write, the write goes on or is refused, as the model says; what the
 //! cache is owed is paid in the background, and the session says what the cache learned.
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use integration_tests::databases::Postgres;
 use integration_tests::interleave::Interleaved;
@@ -203,12 +204,10 @@ fn a_restarted_server_is_only_read_from_until_no_old_writer_is_at_work() {
     assert_eq!((stats.hits, stats.fills, stats.bypasses), (0, 0, 6), "nothing is filled: {stats:?}");
     // What is there may be served: another process has known the server for longer.
     let short = quick(&server.url());
-    let mut db = Session::new(&mut conn, &short);
     until("a fill", || {
         Project::get_from_cache(&mut Session::new(&mut place.connect(), &short), projects::id, p.id).unwrap();
         short.stats().fills > 0
     });
-    let _ = &mut db;
     let mut db = Session::new(&mut conn, &long);
     Project::get_from_cache(&mut db, projects::id, p.id).unwrap();
     assert_eq!(long.stats().hits, 1);
@@ -216,14 +215,12 @@ fn a_restarted_server_is_only_read_from_until_no_old_writer_is_at_work() {
 
 fn locked_row(place: &Postgres, id: i32) -> PgConnection {
     let mut lock = place.connect();
-    use diesel::connection::SimpleConnection;
     lock.batch_execute(&format!("BEGIN; UPDATE projects SET events = events + 1 WHERE id = {id}")).unwrap();
     lock
 }
 
 #[test]
 fn the_intent_of_a_statement_that_takes_longer_than_its_lifetime_stays() {
-    use diesel::connection::SimpleConnection;
     let place = databases::postgres(SCHEMA);
     let cache =
         Cache::builder().store(stores::redis()).intent_lifetime(Duration::from_millis(300)).build().unwrap();

@@ -1,7 +1,6 @@
 //! Promise: keys that are stored beside the rows reach the cache, whoever wrote them and whatever became of him.
 use diesel::connection::{LoadConnection, SimpleConnection};
 use diesel::prelude::*;
-use integration_tests::databases::Place as _;
 use integration_tests::interleave::Interleaved;
 use integration_tests::models::{Organization, Project, projects};
 use integration_tests::{count, on_every_database_and_store};
@@ -59,7 +58,7 @@ macro_rules! insert {
 }
 
 on_every_database_and_store! {
-    fn a_write_stores_its_keys_in_its_own_transaction(conn, place, store) {
+    fn a_write_stores_its_keys_in_its_own_transaction(conn, store) {
         make_table(conn);
         let statements = count::statements(conn);
         let cache = Cache::builder().store(store).build().unwrap();
@@ -83,7 +82,6 @@ on_every_database_and_store! {
         Stored::create_many(&mut db, many).unwrap();
         assert_eq!(Stored::update_where(projects::organization_id.ge(0)).events(1).execute(&mut db).unwrap(), 300);
         assert_eq!(db.sweep_outbox().unwrap(), 300 * 4, "row, two lookups; row");
-        let _ = place;
     }
 
     fn what_a_process_that_died_owed_is_told_by_another(conn, place, store) {
@@ -162,7 +160,7 @@ on_every_database_and_store! {
             std::thread::sleep(std::time::Duration::from_millis(20));
         };
         assert_eq!(swept, 1);
-        let inside: Result<usize, Error> = db.transaction(|db| db.sweep_outbox());
+        let inside: Result<usize, Error> = db.transaction(Session::sweep_outbox);
         assert!(matches!(inside, Err(Error::Query(_))));
     }
 
@@ -183,7 +181,6 @@ on_every_database_and_store! {
         if let Ok(swept) = swept.try_recv() {
             assert_eq!(swept, 0);
         }
-        let _ = place.returning((), ());
     }
 }
 

@@ -180,7 +180,9 @@ fn while_the_store_is_away_no_more_than_the_cap_ask_at_once() {
             })
         })
         .collect();
-    readers.into_iter().for_each(|reader| reader.join().unwrap());
+    for reader in readers {
+        reader.join().unwrap();
+    }
     assert_eq!(most.load(std::sync::atomic::Ordering::SeqCst), CAP);
     assert!(Cache::builder().memory().outage_concurrency(0).build().is_err());
 }

@@ -35,7 +35,7 @@ impl Rules {
         }
     }
 
-    pub(crate) fn steps_of_the_world(&self, world: &World, out: &mut Vec<Step>) {
+    pub(crate) fn steps_of_the_world(world: &World, out: &mut Vec<Step>) {
         if world.lock.is_some_and(|holder| world.writers[holder] == Writer::Gone) {
             out.extend([Step::ServerCommits, Step::ServerAborts]);
         }
@@ -166,7 +166,9 @@ impl Rules {
             }
             _ if !self.variant.has_leases() => Reader::Leased(begun, world.epoch),
             Some(Sight::Busy | Sight::Absent) => Reader::Bypassing(begun),
-            None | Some(Sight::Vacant | Sight::Replace { .. }) if self.variant == Variant::SelectBeforeLease => {
+            None | Some(Sight::Vacant | Sight::Replace { .. })
+                if self.variant == Variant::SelectBeforeLease =>
+            {
                 world.returned(world.committed, begun);
                 Reader::Selected(world.committed)
             }

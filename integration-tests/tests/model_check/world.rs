@@ -146,7 +146,8 @@ impl Rules {
         // The payload is a single byte, so that it outlives the slot's copy.
         Some(match protocol::look(Some(&slot.bytes), epoch, SCHEMA) {
             Sight::Hit { meta, payload, token } => {
-                let payload: &'static [u8] = VERSIONS.get(usize::from(payload[0])).map_or(&[], std::slice::from_ref);
+                let payload: &'static [u8] =
+                    VERSIONS.get(usize::from(payload[0])).map_or(&[], std::slice::from_ref);
                 Sight::Hit { meta, payload, token }
             }
             Sight::Absent => Sight::Absent,
@@ -261,12 +262,14 @@ impl Model for Rules {
             if *state != Reader::Idle || world.left[reader] > 0 {
                 out.push(Step::Read(reader));
             }
-            if self.variant == Variant::JoinsOlderLoad && matches!(state, Reader::Missed(_) | Reader::Bypassing(_)) {
+            if self.variant == Variant::JoinsOlderLoad
+                && matches!(state, Reader::Missed(_) | Reader::Bypassing(_))
+            {
                 let loaded = |other: &usize| matches!(world.readers[*other], Reader::Loaded(..));
                 out.extend((0..world.readers.len()).filter(loaded).map(|other| Step::Join(reader, other)));
             }
         }
-        self.steps_of_the_world(world, out);
+        Self::steps_of_the_world(world, out);
     }
 
     fn next_state(&self, last: &World, step: Step) -> Option<World> {
@@ -300,7 +303,9 @@ impl Model for Rules {
             Step::Read(reader) => self.read(&mut world, reader),
             Step::Join(reader, other) => {
                 let Reader::Loaded(version, _) = world.readers[other] else { return None };
-                let (Reader::Missed(begun) | Reader::Bypassing(begun)) = world.readers[reader] else { return None };
+                let (Reader::Missed(begun) | Reader::Bypassing(begun)) = world.readers[reader] else {
+                    return None;
+                };
                 world.returned(version, begun);
                 world.readers[reader] = Reader::Idle;
             }
@@ -322,7 +327,10 @@ impl Model for Rules {
                 world.budgets.failovers -= 1;
                 world.slot = world.copy.take();
                 world.epoch += 1;
-                world.old = (0..world.writers.len()).filter(|writer| world.has_announced(*writer)).map(|it| 1 << it).sum();
+                world.old = (0..world.writers.len())
+                    .filter(|writer| world.has_announced(*writer))
+                    .map(|it| 1 << it)
+                    .sum();
                 world.quarantined = self.variant != Variant::NoQuarantine;
             }
             Step::EndQuarantine => world.quarantined = false,

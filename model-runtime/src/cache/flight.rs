@@ -227,17 +227,13 @@ mod tests {
     use event_listener::Listener;
 
     fn lead(cache: &Cache) -> Lead {
-        match join(cache, "k") {
-            Seat::Lead(lead) => lead,
-            Seat::Follow(_) => panic!("another leads"),
-        }
+        let Seat::Lead(lead) = join(cache, "k") else { unreachable!("another leads") };
+        lead
     }
 
     fn follow(cache: &Cache) -> Follow {
-        match join(cache, "k") {
-            Seat::Follow(follow) => follow,
-            Seat::Lead(_) => panic!("nobody leads"),
-        }
+        let Seat::Follow(follow) = join(cache, "k") else { unreachable!("nobody leads") };
+        follow
     }
 
     fn number(landing: Option<Landing>) -> Option<u32> {
@@ -261,7 +257,7 @@ mod tests {
         assert!(early.landing().is_none() && late.landing().is_none());
         first.land(|| Arc::new(1_u32));
         assert_eq!(number(early.landing()), Some(1));
-        let Some(Landing::Lead(second)) = late.landing() else { panic!("nobody leads the next round") };
+        let Some(Landing::Lead(second)) = late.landing() else { unreachable!("nobody leads the next round") };
         let joined = follow(&cache);
         second.land(|| Arc::new(2_u32));
         assert_eq!(number(joined.landing()), Some(2));
@@ -276,7 +272,7 @@ mod tests {
         let (one, two) = (follow(&cache), follow(&cache));
         first.depart();
         drop(first);
-        let Some(Landing::Lead(second)) = one.landing() else { panic!("nobody leads") };
+        let Some(Landing::Lead(second)) = one.landing() else { unreachable!("nobody leads") };
         assert!(two.landing().is_none());
         let listener = two.listen();
         drop(second);

@@ -27,9 +27,17 @@ struct State {
     held: HashMap<Token, Held>,
     /// The store is owed releases.
     owing: bool,
-    asleep: bool,
-    started: bool,
-    stopped: bool,
+    thread: Thread,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Thread {
+    #[default]
+    NotStarted,
+    Awake,
+    /// It looks at nothing until it is woken.
+    Asleep,
+    Stopped,
 }
 
 #[derive(Debug)]
@@ -77,15 +85,19 @@ impl Keeper {
     }
 
     pub(super) fn stop(&self) {
-        self.lock().stopped = true;
+        self.lock().thread = Thread::Stopped;
         self.0.changed.notify_one();
     }
 
     fn wake(&self, mut state: MutexGuard<'_, State>, cache: &Cache) {
-        if std::mem::take(&mut state.asleep) || state.owing {
+        let before = state.thread;
+        if before != Thread::Stopped {
+            state.thread = Thread::Awake;
+        }
+        if before == Thread::Asleep || state.owing {
             self.0.changed.notify_one();
         }
-        if !std::mem::replace(&mut state.started, true) {
+        if before == Thread::NotStarted {
             let (keeper, cache) = (self.clone(), cache.downgrade());
             let spawned =
                 std::thread::Builder::new().name("model-cache".into()).spawn(move || keeper.run(&cache));
@@ -113,7 +125,7 @@ impl Keeper {
         let mut state = self.lock();
         let mut idle = 0;
         loop {
-            if state.stopped {
+            if state.thread == Thread::Stopped {
                 return None;
             }
             idle = if state.held.is_empty() { idle + 1 } else { 0 };
@@ -123,12 +135,12 @@ impl Keeper {
                 // Half of the period, so that nobody need wake the thread for each write.
                 self.wait(state, self.0.period / 2)
             } else {
-                state.asleep = true;
+                state.thread = Thread::Asleep;
                 self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
             };
             let due = due(&mut state, Instant::now(), self.0.period);
             if !due.is_empty() || state.owing {
-                return Some((due, state.owing)).filter(|_| !state.stopped);
+                return Some((due, state.owing)).filter(|_| state.thread != Thread::Stopped);
             }
         }
     }

@@ -297,7 +297,9 @@ where
 {
     match db.scope() {
         Scope::Session => {
-            entries.into_iter().for_each(|entry| db.transaction().touch::<M>(spec, entry));
+            for entry in entries {
+                db.transaction().touch::<M>(spec, entry);
+            }
             Ok(())
         }
         Scope::Foreign | Scope::Autocommit => place_and_leave::<M, S>(db, spec, entries).await,

@@ -54,7 +54,7 @@ impl<M: SentryModel, K: KeyTexts<Model = M>> Lookup<'_, M, K> {
         db.cache().counters().add_of(M::NAME, Event::CanaryCheck, 1);
         let cached = bytes(self.spec, row);
         for _ in 0..LOOKS {
-            let stored = self.from_database(db).await?;
+            let stored = self.load_past_the_cache(db).await?;
             if stored.as_ref().and_then(|row| bytes(self.spec, row)) == cached {
                 return Ok(());
             }

@@ -124,7 +124,7 @@ impl<M: SentryModel, K: KeyTexts<Model = M>> Lookup<'_, M, K> {
             sought => {
                 lead.depart();
                 let _pass = pass(db, &sought).await;
-                self.from_database(db).await
+                self.load_past_the_cache(db).await
             }
         };
         match &row {
@@ -141,13 +141,13 @@ impl<M: SentryModel, K: KeyTexts<Model = M>> Lookup<'_, M, K> {
     {
         // After the leases were granted, never before: a write in between takes them away.
         lead.inspect(|lead| lead.depart());
-        let row = self.from_database(db).await?;
+        let row = self.load_past_the_cache(db).await?;
         let pointer = (self.kind == LookupKind::Unique).then(|| self.entry.clone());
         read::fill(db, self.spec, vec![Answered { grant, pointer, row: row.as_ref() }]).await;
         Ok(row)
     }
 
-    pub(super) async fn from_database<S: Executor>(&self, db: &mut S) -> Result<Option<M>>
+    pub(super) async fn load_past_the_cache<S: Executor>(&self, db: &mut S) -> Result<Option<M>>
     where
         M: ModelSql<S::Backend>,
     {
@@ -161,7 +161,7 @@ impl<M: SentryModel, K: KeyTexts<Model = M>> Lookup<'_, M, K> {
     {
         let Some(row) = row else {
             read::count::<M, S>(db, &Sought::Bypass);
-            return self.from_database(db).await;
+            return self.load_past_the_cache(db).await;
         };
         db.cache().counters().add_of(M::NAME, Event::Shared, 1);
         Ok(row.as_ref().map(M::snapshot))
