@@ -1,5 +1,6 @@
 //! A store that lets a test act at an exact step of the protocol. The store behind it is a real one.
-use model_runtime::cache::protocol::Command;
+use model_runtime::cache::entry::Epoch;
+use model_runtime::cache::protocol::{Command, Reply};
 use model_runtime::store::{Answer, Store, StoreError};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,13 +17,19 @@ struct Hook {
     act: Box<dyn FnOnce() + Send>,
 }
 
+#[derive(Debug, Clone, Copy)]
+enum Loss {
+    Told,
+    Silent,
+}
+
 type Matches = fn(&Command) -> bool;
 
 /// Runs each action once, at the first batch that holds a matching command.
 pub struct Interleaved {
     inner: Arc<dyn Store>,
     hooks: Mutex<Vec<Hook>>,
-    failure: Mutex<Option<Matches>>,
+    failure: Mutex<Option<(Matches, Loss)>>,
 }
 
 impl std::fmt::Debug for Interleaved {
@@ -50,7 +57,17 @@ impl Interleaved {
 
     /// Does not answer the first batch with a matching command, which the store behind does not see.
     pub fn fail(&self, matches: Matches) {
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(matches);
+        self.spoil(matches, Loss::Told);
+    }
+
+    /// Loses the first batch with a matching command: the store behind does not see it, and the caller hears that all
+    /// was done. What an eviction does to an intent, and a death to a release.
+    pub fn lose(&self, matches: Matches) {
+        self.spoil(matches, Loss::Silent);
+    }
+
+    fn spoil(&self, matches: Matches, loss: Loss) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some((matches, loss));
     }
 
     /// How many actions have not run.
@@ -61,6 +78,11 @@ impl Interleaved {
 
     fn add(&self, when: When, matches: Matches, act: impl FnOnce() + Send + 'static) {
         self.lock().push(Hook { when, matches, act: Box::new(act) });
+    }
+
+    fn loss(&self, batch: &[Command]) -> Option<Loss> {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.take_if(|(matches, _)| batch.iter().any(*matches)).map(|(_, loss)| loss)
     }
 
     // The action runs without the lock, so that it can use the same store.
@@ -86,12 +108,14 @@ impl Interleaved {
 impl Store for Interleaved {
     fn call(&self, batch: &[Command]) -> Result<Answer, StoreError> {
         self.run(When::Before, batch);
-        let failure =
-            self.failure.lock().unwrap_or_else(PoisonError::into_inner).take_if(|it| batch.iter().any(*it));
-        if failure.is_some() {
-            return Err(StoreError("the test wants it so".into()));
-        }
-        let answer = self.inner.call(batch);
+        let answer = match self.loss(batch) {
+            None => self.inner.call(batch),
+            Some(Loss::Told) => Err(StoreError("the test wants it so".into())),
+            Some(Loss::Silent) => {
+                let replies = batch.iter().map(|_| Reply::Done(true)).collect();
+                Ok(Answer { epoch: Epoch(0), quarantined: false, replies })
+            }
+        };
         self.run(When::After, batch);
         answer
     }

@@ -16,19 +16,32 @@ pub struct RedisServer {
     process: Option<Child>,
     /// What runs the server's command line, first word first.
     launcher: Vec<OsString>,
+    /// Beside those that every server gets.
+    arguments: Vec<String>,
 }
 
 impl RedisServer {
     /// Starts one on a free port.
     #[must_use]
     pub fn start() -> Self {
-        Self::started_by(Vec::new())
+        Self::launched(Vec::new(), Vec::new())
+    }
+
+    /// The same with further arguments.
+    #[must_use]
+    pub fn start_with(arguments: &[&str]) -> Self {
+        Self::launched(Vec::new(), arguments.iter().map(|it| (*it).to_owned()).collect())
     }
 
     /// The same through a command that runs the one behind its own words, in its place.
     #[must_use]
     pub fn started_by(launcher: Vec<OsString>) -> Self {
-        let mut this = Self { folder: TempDir::new().unwrap(), port: 0, process: None, launcher };
+        Self::launched(launcher, Vec::new())
+    }
+
+    fn launched(launcher: Vec<OsString>, arguments: Vec<String>) -> Self {
+        let folder = TempDir::new().unwrap();
+        let mut this = Self { folder, port: 0, process: None, launcher, arguments };
         // Another process may take the port between the look and the start.
         for _ in 0..20 {
             this.port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
@@ -53,7 +66,7 @@ impl RedisServer {
         }
     }
 
-    /// Starts it again, empty, on the same port.
+    /// Starts it again on the same port: empty, or with what `SAVE` has written.
     pub fn restart(&mut self) {
         self.kill();
         let deadline = Instant::now() + PATIENCE;
@@ -85,6 +98,7 @@ impl RedisServer {
             .args(&words[1..])
             .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port"])
             .arg(self.port.to_string())
+            .args(&self.arguments)
             .current_dir(self.folder.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
