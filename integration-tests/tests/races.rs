@@ -197,7 +197,8 @@ mod a_row_found_by_another_spelling_is_not_cached_under_it {
     }
 
     // Both compare without regard to case.
-    const SQLITE: Schema = Schema(&["CREATE TABLE tags (name TEXT COLLATE NOCASE PRIMARY KEY, uses INTEGER NOT NULL)"]);
+    const SQLITE: Schema =
+        Schema(&["CREATE TABLE tags (name TEXT COLLATE NOCASE PRIMARY KEY, uses INTEGER NOT NULL)"]);
     const MYSQL: Schema = Schema(&[
         "CREATE TABLE tags (name VARCHAR(90) COLLATE utf8mb4_general_ci PRIMARY KEY, uses INTEGER NOT NULL)",
     ]);
