@@ -14,6 +14,8 @@ enum When {
 struct Hook {
     when: When,
     matches: Matches,
+    /// How many matching batches pass before.
+    passing: usize,
     act: Box<dyn FnOnce() + Send>,
 }
 
@@ -55,6 +57,11 @@ impl Interleaved {
         self.add(When::After, matches, act);
     }
 
+    /// Acts after the store has answered the second matching command.
+    pub fn after_the_second(&self, matches: Matches, act: impl FnOnce() + Send + 'static) {
+        self.lock().push(Hook { when: When::After, matches, passing: 1, act: Box::new(act) });
+    }
+
     /// Does not answer the first batch with a matching command, which the store behind does not see.
     pub fn fail(&self, matches: Matches) {
         self.spoil(matches, Loss::Told);
@@ -77,7 +84,7 @@ impl Interleaved {
     }
 
     fn add(&self, when: When, matches: Matches, act: impl FnOnce() + Send + 'static) {
-        self.lock().push(Hook { when, matches, act: Box::new(act) });
+        self.lock().push(Hook { when, matches, passing: 0, act: Box::new(act) });
     }
 
     fn loss(&self, batch: &[Command]) -> Option<Loss> {
@@ -87,10 +94,25 @@ impl Interleaved {
 
     // The action runs without the lock, so that it can use the same store.
     fn run(&self, when: When, batch: &[Command]) {
+        // A batch passes a hook once, however many others act on it.
+        let mut passed = false;
         loop {
             let hook = {
                 let mut hooks = self.lock();
-                let found = hooks.iter().position(|hook| hook.when == when && batch.iter().any(hook.matches));
+                let mut matching = hooks
+                    .iter_mut()
+                    .enumerate()
+                    .filter(|(_, hook)| hook.when == when && batch.iter().any(hook.matches));
+                let found = matching.find_map(|(index, hook)| match hook.passing.checked_sub(1) {
+                    None => Some(index),
+                    Some(left) if !passed => {
+                        hook.passing = left;
+                        None
+                    }
+                    Some(_) => None,
+                });
+                drop(matching);
+                passed = true;
                 found.map(|index| hooks.remove(index))
             };
             match hook {

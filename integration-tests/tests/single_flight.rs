@@ -95,6 +95,38 @@ on_every_database_and_store! {
         assert_eq!(late.recv().unwrap().join().unwrap().name, "new");
     }
 
+    fn who_comes_after_the_lease_was_answered_does_not_share_the_answer(conn, place, store) {
+        let store = Interleaved::new(store);
+        let cache = Cache::builder().store(store.clone()).lease(Duration::from_secs(60)).build().unwrap();
+        // Another process on the same store.
+        let strangers = Cache::builder().store(store.clone()).build().unwrap();
+        let mut db = Session::new(conn, &cache);
+        let id = Project::create().organization_id(1).slug("pump").name("old").execute(&mut db).unwrap().id;
+        let (mut stranger, mut writer) = (place.connect(), place.connect());
+        let (filling, writing) = (strangers.clone(), strangers);
+        // The leader found nothing; another process fills before it asks for the lease, so that it is told the row.
+        store.before(|command| matches!(command, Command::Lease { .. }), move || {
+            let mut db = Session::new(&mut stranger, &filling);
+            Project::get_from_cache(&mut db, projects::id, id).unwrap();
+        });
+        let (mut other, others_cache) = (place.connect(), cache.clone());
+        let (sent, late) = mpsc::channel();
+        // That answer is on its way when a write is committed and another reader comes.
+        store.after_the_second(|command| matches!(command, Command::Lease { .. }), move || {
+            let mut db = Session::new(&mut writer, &writing);
+            let mut p = db.transaction(|db| Project::get_from_cache(db, projects::id, id)).unwrap();
+            p.update().name("new").execute(&mut db).unwrap();
+            let read = move || {
+                let mut db = Session::new(&mut other, &others_cache);
+                Project::get_from_cache(&mut db, projects::id, id).unwrap().into_inner()
+            };
+            sent.send(std::thread::spawn(read)).unwrap();
+            std::thread::sleep(A_MOMENT);
+        });
+        assert_eq!(Project::get_from_cache(&mut db, projects::id, id).unwrap().name, "old");
+        assert_eq!(late.recv().unwrap().join().unwrap().name, "new");
+    }
+
     fn a_read_that_fails_fails_for_nobody_else(conn, place, store) {
         let store = Interleaved::new(store);
         let cache = Cache::builder().store(store.clone()).lease(Duration::from_secs(60)).build().unwrap();

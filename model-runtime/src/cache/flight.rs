@@ -1,7 +1,8 @@
 //! One lookup for many readers: who misses the same key at the same time, shares one database read.
 //!
-//! A reader joins only a read that begins after it arrived, so each key has two rounds: the one that runs, and the next.
-//! Rounds are led by one of their readers. A leader that panics or is cancelled leaves the round to another.
+//! A reader joins only a round that begins after it arrived, so each key has two: the one that runs, and the next. What a
+//! round hands out was asked of the store or the database after its last reader had come. Rounds are led by one of their
+//! readers. A leader that panics or is cancelled leaves the round to another.
 use super::handle::Cache;
 use event_listener::{Event, EventListener};
 use std::any::Any;
@@ -23,11 +24,9 @@ struct Lane {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Its readers wait for a leader, which one of them becomes.
+    /// It has not begun: its readers wait for a leader, which one of them becomes.
     Vacant,
-    /// Its leader has not begun to read the database: readers may join.
-    Boarding,
-    /// Who comes now, waits for the next round.
+    /// Its leader asks the store or the database: who comes now, waits for the next round.
     Flying,
 }
 
@@ -80,19 +79,16 @@ pub(crate) fn join(cache: &Cache, key: &str) -> Seat {
     let lane = match lanes.entry(key.to_owned()) {
         Entry::Vacant(place) => {
             let now = Arc::<Round>::default();
-            place.insert(Lane { phase: Phase::Boarding, now: now.clone(), next: None });
+            place.insert(Lane { phase: Phase::Flying, now: now.clone(), next: None });
             return Seat::Lead(Lead::new(cache, key, now));
         }
         Entry::Occupied(place) => place.into_mut(),
     };
-    let round = match lane.phase {
-        Phase::Vacant => {
-            lane.phase = Phase::Boarding;
-            return Seat::Lead(Lead::new(cache, key, lane.now.clone()));
-        }
-        Phase::Boarding => &lane.now,
-        Phase::Flying => lane.next.get_or_insert_default(),
-    };
+    if lane.phase == Phase::Vacant {
+        lane.phase = Phase::Flying;
+        return Seat::Lead(Lead::new(cache, key, lane.now.clone()));
+    }
+    let round = lane.next.get_or_insert_default();
     round.count(|readers| readers + 1);
     Seat::Follow(Follow { cache: cache.clone(), key: key.to_owned(), round: round.clone() })
 }
@@ -122,17 +118,8 @@ impl Lead {
         Self { cache: cache.clone(), key: key.to_owned(), round }
     }
 
-    /// The database read begins: nobody may join any more.
-    pub(crate) fn depart(&self) {
-        if let Some(lane) = self.cache.flights().lock().get_mut(&self.key) {
-            lane.phase = Phase::Flying;
-        }
-    }
-
     /// Hands the row to the others; `row` is asked for only where there are any.
     pub(crate) fn land(self, row: impl FnOnce() -> Shared) {
-        // Nobody joins a round that has departed, and a hit needs no departure.
-        self.depart();
         if self.round.readers() > 0 {
             let _ = self.round.end.set(End::Row(row()));
         }
@@ -198,7 +185,7 @@ impl Follow {
         if lane.phase != Phase::Vacant {
             return None;
         }
-        lane.phase = Phase::Boarding;
+        lane.phase = Phase::Flying;
         Some(Landing::Lead(Lead::new(&self.cache, &self.key, self.round.clone())))
     }
 }
@@ -248,20 +235,19 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_before_the_read_shares_it_and_who_comes_later_does_not() {
+    fn who_comes_while_a_round_runs_shares_the_next_one() {
         let cache = Cache::memory();
         let first = lead(&cache);
-        let early = follow(&cache);
-        first.depart();
-        let late = follow(&cache);
-        assert!(early.landing().is_none() && late.landing().is_none());
+        let (one, two) = (follow(&cache), follow(&cache));
+        assert!(one.landing().is_none() && two.landing().is_none());
         first.land(|| Arc::new(1_u32));
-        assert_eq!(number(early.landing()), Some(1));
-        let Some(Landing::Lead(second)) = late.landing() else { unreachable!("nobody leads the next round") };
-        let joined = follow(&cache);
+        let Some(Landing::Lead(second)) = one.landing() else { unreachable!("nobody leads the next round") };
+        let late = follow(&cache);
+        assert!(two.landing().is_none());
         second.land(|| Arc::new(2_u32));
-        assert_eq!(number(joined.landing()), Some(2));
-        drop((early, late, joined));
+        assert_eq!(number(two.landing()), Some(2), "it came before the second round began");
+        assert!(matches!(late.landing(), Some(Landing::Lead(_))), "it came after");
+        drop((one, two, late));
         assert!(done(&cache));
     }
 
@@ -270,13 +256,11 @@ mod tests {
         let cache = Cache::memory();
         let first = lead(&cache);
         let (one, two) = (follow(&cache), follow(&cache));
-        first.depart();
         drop(first);
         let Some(Landing::Lead(second)) = one.landing() else { unreachable!("nobody leads") };
         assert!(two.landing().is_none());
         let listener = two.listen();
-        drop(second);
-        drop(one);
+        drop((second, one));
         assert!(listener.wait_timeout(std::time::Duration::from_secs(20)).is_some(), "nobody is told");
         assert!(matches!(two.landing(), Some(Landing::Lead(_))));
         drop(two);
@@ -287,9 +271,12 @@ mod tests {
     fn after_a_failed_read_everyone_asks_for_himself() {
         let cache = Cache::memory();
         let first = lead(&cache);
-        let one = follow(&cache);
-        first.fail();
-        assert!(matches!(one.landing(), Some(Landing::Alone)));
+        let (one, two) = (follow(&cache), follow(&cache));
+        drop(first);
+        let Some(Landing::Lead(second)) = one.landing() else { unreachable!("nobody leads") };
+        second.fail();
+        assert!(matches!(two.landing(), Some(Landing::Alone)));
+        drop((one, two));
         assert!(done(&cache));
     }
 
@@ -297,13 +284,10 @@ mod tests {
     fn readers_that_give_up_leave_nothing_behind() {
         let cache = Cache::memory();
         let first = lead(&cache);
-        first.depart();
-        let late = follow(&cache);
-        drop(late);
+        drop(follow(&cache));
         drop(first);
         assert!(done(&cache));
         let first = lead(&cache);
-        first.depart();
         let late = follow(&cache);
         first.land(|| Arc::new(1_u32));
         drop(late);

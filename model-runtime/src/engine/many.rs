@@ -108,7 +108,7 @@ where
             }
             Sought::Absent => (None, None),
             Sought::Granted(grant) => (None, Some(grant)),
-            Sought::Open { .. } | Sought::Bypass | Sought::OutOfReach => {
+            Sought::Open { .. } | Sought::Bypass | Sought::Filling | Sought::OutOfReach => {
                 missing.push(place);
                 (None, None)
             }

@@ -51,7 +51,11 @@ impl<M: SentryModel, K: KeyTexts<Model = M>> Lookup<'_, M, K> {
         match sought {
             Sought::Hit(_) | Sought::Absent | Sought::Due(..) => self.settled(db, sought).await,
             _ => match flight::join(db.cache(), &self.entry) {
-                Seat::Lead(lead) => self.lead(db, lead, sought).await,
+                Seat::Lead(lead) => {
+                    // Whoever was filling may be done by now, before anybody could wait for him.
+                    let sought = if matches!(sought, Sought::Filling) { self.look(db).await } else { sought };
+                    self.lead(db, lead, sought).await
+                }
                 Seat::Follow(follow) => {
                     let until = Instant::now() + Duration::from_millis(db.cache().config().lease_ms);
                     match super::wait::landing(db, &follow, until).await {
@@ -97,7 +101,7 @@ impl<M: SentryModel, K: KeyTexts<Model = M>> Lookup<'_, M, K> {
                 self.watch(db, &row).await;
                 Ok(Some(row))
             }
-            Sought::Due(old, grant) => match self.load(db, grant, None).await {
+            Sought::Due(old, grant) => match self.load(db, grant).await {
                 Ok(row) => Ok(row),
                 Err(error) => {
                     tracing::warn!(model = M::NAME, %error, "a row was not refreshed ahead of its end");
@@ -120,9 +124,8 @@ impl<M: SentryModel, K: KeyTexts<Model = M>> Lookup<'_, M, K> {
         let row = match sought {
             Sought::Hit(row) | Sought::Due(row, _) if self.is_carried_by(&row) => Ok(Some(row)),
             Sought::Absent => Ok(None),
-            Sought::Granted(grant) => self.load(db, grant, Some(&lead)).await,
+            Sought::Granted(grant) => self.load(db, grant).await,
             sought => {
-                lead.depart();
                 let _pass = pass(db, &sought).await;
                 self.load_past_the_cache(db).await
             }
@@ -135,12 +138,11 @@ impl<M: SentryModel, K: KeyTexts<Model = M>> Lookup<'_, M, K> {
     }
 
     /// Asks the database under leases, and fills.
-    async fn load<S: Executor>(&self, db: &mut S, grant: Grant, lead: Option<&Lead>) -> Result<Option<M>>
+    async fn load<S: Executor>(&self, db: &mut S, grant: Grant) -> Result<Option<M>>
     where
         M: ModelSql<S::Backend>,
     {
         // After the leases were granted, never before: a write in between takes them away.
-        lead.inspect(|lead| lead.depart());
         let row = self.load_past_the_cache(db).await?;
         let pointer = (self.kind == LookupKind::Unique).then(|| self.entry.clone());
         read::fill(db, self.spec, vec![Answered { grant, pointer, row: row.as_ref() }]).await;

@@ -48,8 +48,10 @@ pub(crate) enum Sought<M> {
     },
     /// Ask the database, then [`fill`].
     Granted(Grant),
-    /// Ask the database and leave the cache alone: a write is under way, or another reader fills.
+    /// Ask the database and leave the cache alone: a write is under way.
     Bypass,
+    /// The same, because another reader fills.
+    Filling,
     /// The same, because the store is out of reach.
     OutOfReach,
 }
@@ -140,7 +142,7 @@ fn at_pointer<M: SentryModel>(
         Sight::Absent if spec.negative_ms > 0 => Sought::Absent,
         Sight::Vacant => vacancy(None),
         Sight::Replace { expect } => vacancy(Some(expect)),
-        Sight::Busy => Sought::Bypass,
+        Sight::Busy => busy(found),
         Sight::Absent | Sight::Hit { .. } => Sought::Open { row: None, pointer: None },
     }
 }
@@ -176,7 +178,14 @@ fn judged<M: SentryModel, S: Executor>(
             vacancy(Some(expect))
         }
         Sight::Vacant => vacancy(None),
-        Sight::Busy => Sought::Bypass,
+        Sight::Busy => busy(found),
+    }
+}
+
+fn busy<M>(found: Option<&[u8]>) -> Sought<M> {
+    match found {
+        Some([b'L', ..]) => Sought::Filling,
+        _ => Sought::Bypass,
     }
 }
 
@@ -207,7 +216,7 @@ pub(crate) fn count<M: SentryModel, S: Executor>(db: &S, sought: &Sought<M>) {
             (Event::Hit, "refresh")
         }
         Sought::Granted(_) | Sought::Open { .. } => (Event::Miss, "miss"),
-        Sought::Bypass => (Event::Bypass, "bypass"),
+        Sought::Bypass | Sought::Filling => (Event::Bypass, "bypass"),
         Sought::OutOfReach => (Event::Bypass, "out of reach"),
     };
     tracing::Span::current().record("outcome", outcome);
