@@ -96,7 +96,7 @@ fn its_connections_are_cut() {
     let server = RedisServer::start();
     let cache = quick(&server.url());
     by_turns(&server, &cache, |server, _| {
-        tell(server, &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"])
+        tell(server, &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
     });
     assert_eq!(cache.stats().store_errors, 0, "a dropped connection is replaced");
 }
@@ -274,10 +274,10 @@ mod a_backend_that_is_terminated_at_commit_leaves_its_intents {
     }
 
     test_on!(SCHEMA, postgres, postgres, redis, (conn, place, store), {
-        cut_at_commit!(conn, place, store, of_postgres, |id| format!("SELECT pg_terminate_backend({id})"))
+        cut_at_commit!(conn, place, store, of_postgres, |id| format!("SELECT pg_terminate_backend({id})"));
     });
     test_on!(SCHEMA, mysql, mysql, redis, (conn, place, store), {
-        cut_at_commit!(conn, place, store, of_mysql, |id| format!("KILL {id}"))
+        cut_at_commit!(conn, place, store, of_mysql, |id| format!("KILL {id}"));
     });
 }
 
@@ -335,10 +335,10 @@ mod a_deadlock_leaves_what_the_database_has {
     use super::*;
 
     test_on!(SCHEMA, postgres, postgres, redis, (_conn, place, store), {
-        one_of_two_fails!(place, store, "SET deadlock_timeout = '50ms'", |n| n, |n: usize| 1 - n)
+        one_of_two_fails!(place, store, "SET deadlock_timeout = '50ms'", |n| n, |n: usize| 1 - n);
     });
     test_on!(SCHEMA, mysql, mysql, redis, (_conn, place, store), {
-        one_of_two_fails!(place, store, "SET innodb_lock_wait_timeout = 20", |n| n, |n: usize| 1 - n)
+        one_of_two_fails!(place, store, "SET innodb_lock_wait_timeout = 20", |n| n, |n: usize| 1 - n);
     });
 }
 
