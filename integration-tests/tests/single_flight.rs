@@ -127,6 +127,35 @@ on_every_database_and_store! {
         assert_eq!(late.recv().unwrap().join().unwrap().name, "new");
     }
 
+    fn who_saw_a_lease_and_comes_when_it_is_filled_takes_the_hit(conn, place, store) {
+        let store = Interleaved::new(store);
+        let cache = Cache::builder().store(store.clone()).lease(Duration::from_secs(60)).build().unwrap();
+        let mut db = Session::new(conn, &cache);
+        let id = Project::create().organization_id(1).slug("pump").name("Pump").execute(&mut db).unwrap().id;
+        let (mut other, others_cache) = (place.connect(), cache.clone());
+        let (has_looked, looked) = mpsc::channel();
+        let (is_filled, filled) = mpsc::channel();
+        let (sent, late) = mpsc::channel();
+        // The second reader sees the first one's lease, and stands still until that one is done.
+        store.after_the_second(|command| matches!(command, Command::Get { .. }), move || {
+            has_looked.send(()).unwrap();
+            filled.recv().unwrap();
+        });
+        store.after(|command| matches!(command, Command::Lease { .. }), move || {
+            let read = move || {
+                let statements = count::statements(&mut other);
+                let mut db = Session::new(&mut other, &others_cache);
+                Project::get_from_cache(&mut db, projects::id, id).unwrap();
+                statements.take().len()
+            };
+            sent.send(std::thread::spawn(read)).unwrap();
+            looked.recv().unwrap();
+        });
+        Project::get_from_cache(&mut db, projects::id, id).unwrap();
+        is_filled.send(()).unwrap();
+        assert_eq!(late.recv().unwrap().join().unwrap(), 0, "{:?}", cache.stats());
+    }
+
     fn a_read_that_fails_fails_for_nobody_else(conn, place, store) {
         let store = Interleaved::new(store);
         let cache = Cache::builder().store(store.clone()).lease(Duration::from_secs(60)).build().unwrap();
