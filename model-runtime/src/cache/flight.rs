@@ -260,10 +260,10 @@ mod tests {
         let Some(Landing::Lead(second)) = one.landing() else { unreachable!("nobody leads") };
         assert!(two.landing().is_none());
         let listener = two.listen();
-        drop((second, one));
+        drop(second);
         assert!(listener.wait_timeout(std::time::Duration::from_secs(20)).is_some(), "nobody is told");
         assert!(matches!(two.landing(), Some(Landing::Lead(_))));
-        drop(two);
+        drop((one, two));
         assert!(done(&cache));
     }
 

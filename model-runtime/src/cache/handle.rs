@@ -7,7 +7,7 @@ use super::flight::Flights;
 use super::gate::Gate;
 use super::keeper::{Hold, Keeper};
 use super::key::make_key;
-use super::observe::{Counters, Event, Stats};
+use super::observe::{Counters, Event, Stats, gauge_owed};
 use super::outage::{Debt, Outage, Verdict};
 use super::protocol::{Command, Reply};
 use crate::error::{Error, Result as Fallible};
@@ -299,7 +299,7 @@ impl Cache {
         self.0.counters.add(Event::Postponed, keys.len() as u64);
         let dropped = self.outage().postpone(keys);
         self.0.counters.add(Event::DroppedInvalidation, dropped);
-        self.gauge_debt();
+        gauge_owed(self.outage().owed());
         self.0.keeper.owe(self);
     }
 
@@ -315,13 +315,7 @@ impl Cache {
     fn paid(&self, debt: &Debt) {
         let settled = self.outage().paid(debt);
         self.0.counters.add(Event::Drained, settled as u64);
-        self.gauge_debt();
-    }
-
-    fn gauge_debt(&self) {
-        #[cfg(feature = "metrics")]
-        #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
-        metrics::gauge!("model_cache_owed_keys").set(self.outage().owed() as f64);
+        gauge_owed(self.outage().owed());
     }
 
     /// Takes note of what became of a batch.

@@ -92,3 +92,11 @@ counters! {
     /// Keys whose release was sent again.
     Drained drained
 }
+
+/// How many keys the store is owed now.
+#[allow(unused_variables, reason = "of the feature `metrics`")]
+pub(crate) fn gauge_owed(keys: usize) {
+    #[cfg(feature = "metrics")]
+    #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    metrics::gauge!("model_cache_owed_keys").set(keys as f64);
+}
