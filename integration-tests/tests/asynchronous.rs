@@ -97,6 +97,7 @@ async fn further_story(conn: &mut AsyncPgConnection, cache: &Cache) -> Result<()
     }
     assert_eq!(db.sweep_outbox().await?, 2, "the keys of the row and of its slug");
     for (name, way) in [("v1", "invalidate"), ("v2", "clear"), ("v3", "transaction")] {
+        Stored::get_from_cache(&mut db, projects::id, p.id).await?;
         let rename = diesel::update(projects::table.find(p.id)).set(projects::name.eq(name));
         match way {
             "transaction" => {
