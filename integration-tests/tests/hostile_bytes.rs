@@ -275,8 +275,9 @@ fn a_bomb_is_refused_before_it_goes_off() {
     let mut conn = databases::sqlite_in_memory(SCHEMA);
     let mut bomb = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
     bomb.write_all(b"[\"").unwrap();
+    let block = vec![b'a'; 1 << 20];
     for _ in 0..160 {
-        bomb.write_all(&[b'a'; 1 << 20]).unwrap();
+        bomb.write_all(&block).unwrap();
     }
     bomb.write_all(b"\"]").unwrap();
     let bomb = bomb.finish().unwrap();

@@ -2,25 +2,20 @@
 use super::builder::CacheBuilder;
 use super::canary::Canary;
 use super::codec::key_texts;
-use super::entry::{Token, new_token};
 use super::flight::Flights;
 use super::gate::Gate;
-use super::keeper::{Hold, Keeper};
+use super::keeper::Keeper;
 use super::key::make_key;
-use super::observe::{Counters, Event, Stats, gauge_owed};
-use super::outage::{Debt, Outage, Verdict};
-use super::protocol::{Command, Reply};
+use super::observe::{Counters, Stats};
+use super::outage::Outage;
+use super::protocol::Command;
+use super::send::{DRAIN_CHUNK, page};
 use crate::error::{Error, Result as Fallible};
 use crate::field::KeyTexts;
 use crate::model::SentryModel;
-use crate::store::{Answer, Store, StoreError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use crate::store::{Store, StoreError};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
-#[cfg(feature = "async")]
-use tracing::Instrument;
-
-/// How many postponed keys are released in one batch.
-const DRAIN_CHUNK: usize = 256;
 
 /// A shared row cache: a store, a configuration and counters. Clones share all three.
 ///
@@ -32,18 +27,18 @@ const DRAIN_CHUNK: usize = 256;
 /// assert_eq!(cache.stats().hits, 0);
 /// ```
 #[derive(Clone)]
-pub struct Cache(Arc<Inner>);
+pub struct Cache(pub(super) Arc<Inner>);
 
-struct Inner {
-    store: Arc<dyn Store>,
-    config: Config,
-    counters: Counters,
-    outage: Mutex<Outage>,
-    flights: Flights,
-    gate: Gate,
-    keeper: Keeper,
-    canary: Canary,
-    started: Instant,
+pub(super) struct Inner {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) config: Config,
+    pub(super) counters: Counters,
+    pub(super) outage: Mutex<Outage>,
+    pub(super) flights: Flights,
+    pub(super) gate: Gate,
+    pub(super) keeper: Keeper,
+    pub(super) canary: Canary,
+    pub(super) started: Instant,
 }
 
 /// What the protocol's steps need to know.
@@ -258,154 +253,8 @@ impl Cache {
         &self.0.config
     }
 
-    /// Sends a batch, after the releases that are still owed.
-    pub(crate) fn call(&self, batch: &[Command]) -> Result<Answer, StoreError> {
-        while let Some(debt) = self.debt()? {
-            let releases = releases(&debt);
-            let answer = self.0.store.call(&releases);
-            self.heard(&releases, answer)?;
-            self.paid(&debt);
-        }
-        let _span = tracing::trace_span!("store", commands = batch.len()).entered();
-        let answer = self.0.store.call(batch);
-        self.heard(batch, answer)
-    }
-
-    /// The same, awaited.
-    #[cfg(feature = "async")]
-    pub(crate) async fn call_async(&self, batch: &[Command]) -> Result<Answer, StoreError> {
-        while let Some(debt) = self.debt()? {
-            let releases = releases(&debt);
-            let answer = self.0.store.call_async(&releases).await;
-            self.heard(&releases, answer)?;
-            self.paid(&debt);
-        }
-        let span = tracing::trace_span!("store", commands = batch.len());
-        let answer = self.0.store.call_async(batch).instrument(span).await;
-        self.heard(batch, answer)
-    }
-
-    /// Places these intents again until the hold is dropped.
-    pub(crate) fn hold(&self, token: Token, keys: &Arc<[String]>) -> Option<Hold> {
-        (!keys.is_empty()).then(|| self.0.keeper.hold(self, token, keys))
-    }
-
-    /// These keys were written and their release was not answered: it is sent before the store is next
-    /// believed.
-    pub(crate) fn postpone(&self, keys: &[String]) {
-        if keys.is_empty() {
-            return;
-        }
-        self.0.counters.add(Event::Postponed, keys.len() as u64);
-        let dropped = self.outage().postpone(keys);
-        self.0.counters.add(Event::DroppedInvalidation, dropped);
-        gauge_owed(self.outage().owed());
-        self.0.keeper.owe(self);
-    }
-
-    /// What must be sent before anything else; an error where nothing may be sent.
-    fn debt(&self) -> Result<Option<Debt>, StoreError> {
-        match self.outage().verdict(self.now_ms(), DRAIN_CHUNK) {
-            Verdict::Send => Ok(None),
-            Verdict::PayFirst(debt) => Ok(Some(debt)),
-            Verdict::Unavailable => Err(StoreError("the store did not answer a moment ago".into())),
-        }
-    }
-
-    fn paid(&self, debt: &Debt) {
-        let settled = self.outage().paid(debt);
-        self.0.counters.add(Event::Drained, settled as u64);
-        gauge_owed(self.outage().owed());
-    }
-
-    /// Takes note of what became of a batch.
-    fn heard(&self, batch: &[Command], answer: Result<Answer, StoreError>) -> Result<Answer, StoreError> {
-        self.0.counters.add(Event::RoundTrip, 1);
-        let answer = answer.and_then(|answer| match answer.replies.len() == batch.len() {
-            true => Ok(answer),
-            false => Err(StoreError(format!("{} replies to {} commands", answer.replies.len(), batch.len()))),
-        });
-        match &answer {
-            Ok(_) => {
-                if self.outage().answered() {
-                    tracing::info!("the cache answers again");
-                }
-            }
-            Err(error) => self.failed(error),
-        }
-        answer
-    }
-
-    fn failed(&self, error: &StoreError) {
-        self.0.counters.add(Event::StoreError, 1);
-        let now = self.now_ms();
-        if self.outage().failed(now) {
-            tracing::warn!(%error, "the cache is out of reach; the database answers");
-        }
-    }
-
-    fn now_ms(&self) -> u64 {
-        u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn outage(&self) -> MutexGuard<'_, Outage> {
-        self.0.outage.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What the background thread does.
-impl Cache {
     pub(super) fn downgrade(&self) -> WeakCache {
         WeakCache(Arc::downgrade(&self.0))
-    }
-
-    /// Places the intents of a commit that takes long.
-    pub(super) fn place_again(&self, token: Token, keys: &[String]) {
-        let lifetime_ms = self.config().intent_ms;
-        let place = |key: &String| Command::Place { key: key.clone(), token, lifetime_ms };
-        for chunk in keys.chunks(DRAIN_CHUNK) {
-            self.0.counters.add(Event::RenewedIntent, chunk.len() as u64);
-            // Where it does not answer, the commit may outlive its intents: the release heals that.
-            let _ = self.call(&chunk.iter().map(place).collect::<Vec<_>>());
-        }
-    }
-
-    /// Tells the store what it is owed, as far as it answers; returns whether anything is left.
-    pub(super) fn pay(&self) -> bool {
-        loop {
-            let debt = self.outage().payable(self.now_ms(), DRAIN_CHUNK);
-            let Some(debt) = debt else { break };
-            let paid = match &debt {
-                Debt::Keys { .. } => {
-                    let releases = releases(&debt);
-                    self.heard(&releases, self.0.store.call(&releases)).is_ok()
-                }
-                Debt::Everything { .. } => self.empty(&format!("{}:", self.config().prefix)).is_ok(),
-            };
-            if !paid {
-                break;
-            }
-            self.paid(&debt);
-        }
-        self.outage().owed() > 0
-    }
-
-    /// Deletes every entry whose key begins with `prefix`, but for intents; whatever the debts are.
-    fn empty(&self, prefix: &str) -> Result<u64, StoreError> {
-        let (mut cursor, mut count) = (0, 0);
-        loop {
-            let scan = [Command::Scan { prefix: prefix.to_owned(), cursor }];
-            let answer = self.heard(&scan, self.0.store.call(&scan))?;
-            let (next, releases) = page(answer);
-            for chunk in releases.chunks(DRAIN_CHUNK) {
-                self.heard(chunk, self.0.store.call(chunk))?;
-            }
-            count += releases.len() as u64;
-            cursor = next;
-            if cursor == 0 {
-                return Ok(count);
-            }
-        }
     }
 }
 
@@ -421,28 +270,6 @@ impl WeakCache {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.keeper.stop();
-    }
-}
-
-// By a token that nobody placed: whatever was filled since is deleted, intents of others stay.
-fn releases(debt: &Debt) -> Vec<Command> {
-    match debt {
-        Debt::Keys { keys, .. } => deletions(keys),
-        Debt::Everything { .. } => Vec::new(),
-    }
-}
-
-/// Deletes what stands under the keys, but for intents.
-pub(crate) fn deletions(keys: &[String]) -> Vec<Command> {
-    let token = new_token();
-    keys.iter().map(|key| Command::Release { key: key.clone(), token }).collect()
-}
-
-/// Where a scan goes on, and how to delete what it has found.
-fn page(answer: Answer) -> (u64, Vec<Command>) {
-    match answer.replies.into_iter().next() {
-        Some(Reply::Page { next, keys }) => (next, deletions(&keys)),
-        _ => (0, Vec::new()),
     }
 }
 

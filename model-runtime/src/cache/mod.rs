@@ -15,8 +15,9 @@ pub(crate) mod outage;
 pub(crate) mod outbox;
 pub mod protocol;
 pub(crate) mod read;
+mod send;
 pub(crate) mod write;
 
 pub use builder::CacheBuilder;
 pub use handle::Cache;
-pub(crate) use handle::deletions;
+pub(crate) use send::deletions;

@@ -2,8 +2,9 @@
 //!
 //! An entry is a key without the cache's prefix: `Project:` and the hash of its text, or, where a trigger wrote it, the
 //! text itself.
-use super::handle::{deletions, out_of_reach};
+use super::handle::out_of_reach;
 use super::key::hashed;
+use super::send::deletions;
 use crate::engine::{Executor, Scope, begin, finish};
 use crate::error::{Error, Result};
 use crate::statement::{Dialect, Statement};

@@ -1,12 +1,13 @@
 //! A write's part in the protocol: intents before the commit, their release after it.
 use super::codec::CacheSpec;
 use super::entry::{Token, new_token};
-use super::handle::{Cache, deletions, out_of_reach};
+use super::handle::{Cache, out_of_reach};
 use super::keeper::Hold;
 use super::observe::Event;
 use super::outage::OutagePolicy;
 use super::outbox;
 use super::protocol::{Command, Reply};
+use super::send::deletions;
 use crate::engine::{Executor, Scope};
 use crate::error::{Error, Outcome, Result};
 use crate::field::KeyCols;
