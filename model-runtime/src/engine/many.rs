@@ -19,16 +19,18 @@ where
     K: KeyTexts<Model = M>,
     S: Executor,
 {
+    // NULL has no text and is not cached.
+    let texts: Vec<_> = keys.iter().map(|key| (!K::is_null(key)).then(|| K::texts(key))).collect();
     // Each row is asked for once.
-    let (mut wanted, mut known) = (Vec::new(), HashMap::new());
-    let mut place_of = |key| {
-        *known.entry(K::texts(key)).or_insert_with_key(|texts| {
-            wanted.push((key, texts.clone()));
+    let (mut wanted, mut known) = (Vec::with_capacity(keys.len()), HashMap::with_capacity(keys.len()));
+    let mut place_of = |key, texts| {
+        *known.entry(texts).or_insert_with(|| {
+            wanted.push((key, texts));
             wanted.len() - 1
         })
     };
-    // NULL has no text and is not cached.
-    let places: Vec<_> = keys.iter().map(|key| (!K::is_null(key)).then(|| place_of(key))).collect();
+    let asked = keys.iter().zip(&texts);
+    let places: Vec<_> = asked.map(|(key, texts)| Some(place_of(key, texts.as_ref()?))).collect();
     let mut rows = Vec::with_capacity(wanted.len());
     for chunk in wanted.chunks(CHUNK) {
         rows.extend(get_chunk::<M, K, S>(db, chunk, kind).await?);
@@ -52,7 +54,7 @@ where
 }
 
 /// A key and its texts.
-type Wanted<'k, K> = (&'k K, Texts);
+type Wanted<'k, K> = (&'k K, &'k Texts);
 
 async fn get_chunk<M, K, S>(
     db: &mut S,
@@ -73,7 +75,7 @@ where
     let (mut found, pointers) = match kind {
         LookupKind::PrimaryKey => (read::rows(db, spec, &entries).await, None),
         LookupKind::Unique => {
-            let carries = |place: usize, row: &M| K::texts(&K::of(row)) == wanted[place].1;
+            let carries = |place: usize, row: &M| K::texts(&K::of(row)) == *wanted[place].1;
             (read::pointed(db, spec, &entries, carries).await, Some(entries))
         }
     };
@@ -98,7 +100,7 @@ where
     let (mut missing, mut grants) = (Vec::new(), Vec::new());
     let out_of_reach = found.iter().any(|sought| matches!(sought, Sought::OutOfReach));
     for (place, sought) in found.into_iter().enumerate() {
-        read::count(db, &sought);
+        read::tally(db, &sought);
         let (row, grant) = match sought {
             Sought::Hit(row) => (Some(row), None),
             Sought::Due(row, grant) => {
@@ -156,7 +158,7 @@ where
     let mut by_texts: HashMap<Texts, M> =
         loaded.into_iter().map(|row| (K::texts(&K::of(&row)), row)).collect();
     for place in &missing {
-        rows[*place] = by_texts.remove(&wanted[*place].1);
+        rows[*place] = by_texts.remove(wanted[*place].1);
     }
     // A collation may find a row by another spelling than its own.
     for place in missing.into_iter().filter(|_| !by_texts.is_empty()) {

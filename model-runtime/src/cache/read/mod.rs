@@ -155,17 +155,16 @@ fn judged<M: SentryModel, S: Executor>(
     found: Option<&[u8]>,
     epoch: Epoch,
 ) -> Sought<M> {
-    let header = || found.map(|bytes| bytes.iter().take(HEADER).copied().collect::<Vec<u8>>());
+    let header = || found.map(|bytes| bytes.get(..HEADER).unwrap_or(bytes).to_vec());
     let vacancy = |expect| Sought::Open { row: Some(Vacancy { key: key.to_owned(), expect }), pointer: None };
     match protocol::look(found, epoch, ModelState::fingerprint::<M>()) {
         Sight::Hit { payload, meta, .. } => match spec.decoded(payload) {
-            Ok(row) => match header().filter(|_| is_due(db, meta)) {
-                None => Sought::Hit(row),
-                Some(expect) => {
-                    let lease = Lease { key: key.to_owned(), expect, epoch, granted: Instant::now() };
-                    Sought::Due(row, Grant { row: Some(lease), pointer: None })
-                }
-            },
+            Ok(row) if !is_due(db, meta) => Sought::Hit(row),
+            Ok(row) => {
+                let expect = header().unwrap_or_default();
+                let lease = Lease { key: key.to_owned(), expect, epoch, granted: Instant::now() };
+                Sought::Due(row, Grant { row: Some(lease), pointer: None })
+            }
             Err(error) => {
                 tracing::warn!(model = M::NAME, %error, "an undecodable entry is replaced");
                 db.cache().counters().add_of(M::NAME, Event::Healed, 1);
@@ -206,8 +205,13 @@ fn entry_of(reply: Reply) -> Option<Vec<u8>> {
     }
 }
 
-/// Counts what a lookup came to.
+/// Counts what a lookup came to, and says so in its span.
 pub(crate) fn count<M: SentryModel, S: Executor>(db: &S, sought: &Sought<M>) {
+    tracing::Span::current().record("outcome", tally(db, sought));
+}
+
+/// Counts what a lookup came to; returns its name.
+pub(crate) fn tally<M: SentryModel, S: Executor>(db: &S, sought: &Sought<M>) -> &'static str {
     let (event, outcome) = match sought {
         Sought::Hit(_) => (Event::Hit, "hit"),
         Sought::Absent => (Event::NegativeHit, "negative hit"),
@@ -219,6 +223,6 @@ pub(crate) fn count<M: SentryModel, S: Executor>(db: &S, sought: &Sought<M>) {
         Sought::Bypass | Sought::Filling => (Event::Bypass, "bypass"),
         Sought::OutOfReach => (Event::Bypass, "out of reach"),
     };
-    tracing::Span::current().record("outcome", outcome);
     db.cache().counters().add_of(M::NAME, event, 1);
+    outcome
 }
