@@ -1,8 +1,10 @@
 //! Promise: what the cache does can be seen: counters, spans, and a canary that finds what is stale.
 use diesel::prelude::*;
+use integration_tests::interleave::Interleaved;
 use integration_tests::models::{Project, SCHEMA, projects};
 use integration_tests::{count, databases, on_every_database_and_store};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use model_runtime::cache::protocol::Command;
 use model_runtime::prelude::*;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -18,6 +20,24 @@ where
 }
 
 on_every_database_and_store! {
+    fn the_canary_does_not_take_a_write_at_this_moment_for_a_stale_row(conn, place, store) {
+        let store = Interleaved::new(store);
+        let cache = Cache::builder().store(store.clone()).canary(1.0).build().unwrap();
+        let (mut other, others_cache) = (place.connect(), cache.clone());
+        let mut db = Session::new(conn, &cache);
+        let p = create(&mut db);
+        Project::get_from_cache(&mut db, projects::id, p.id).unwrap();
+        let id = p.id;
+        // Between the hit and its comparison.
+        store.after(|command| matches!(command, Command::Get { .. }), move || {
+            let mut db = Session::new(&mut other, &others_cache);
+            let mut p = db.transaction(|db| Project::get_from_cache(db, projects::id, id)).unwrap();
+            p.update().name("v1").execute(&mut db).unwrap();
+        });
+        assert_eq!(Project::get_from_cache(&mut db, projects::id, p.id).unwrap().name, "v0", "right when it was looked at");
+        assert_eq!((cache.stats().canary_checks, cache.stats().canary_stale), (1, 0));
+    }
+
     fn the_canary_finds_what_other_programs_write_and_nothing_else(conn, place, store) {
         let cache = Cache::builder().store(store).canary(1.0).build().unwrap();
         let mut other = place.connect();

@@ -202,6 +202,7 @@ fn a_restarted_server_is_only_read_from_until_no_old_writer_is_at_work() {
     }
     let stats = long.stats();
     assert_eq!((stats.hits, stats.fills, stats.bypasses), (0, 0, 6), "nothing is filled: {stats:?}");
+    assert_eq!(stats.round_trips, 6, "no lease is asked for that could not be used");
     // What is there may be served: another process has known the server for longer.
     let short = quick(&server.url());
     until("a fill", || {

@@ -27,6 +27,8 @@ struct Links {
     idle: Vec<Link>,
     /// How many callers have one, or make one.
     taken: usize,
+    /// How many callers wait: waking nobody would be a system call as well.
+    waiting: usize,
 }
 
 /// A connection, and the life of the server that its handshake met.
@@ -41,8 +43,11 @@ struct Permit<'p>(&'p Pool);
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        self.0.lock().taken -= 1;
-        self.0.returned.notify_one();
+        let mut links = self.0.lock();
+        links.taken -= 1;
+        if links.waiting > 0 {
+            self.0.returned.notify_one();
+        }
     }
 }
 
@@ -81,11 +86,16 @@ impl Pool {
 
     /// The right to a connection, and an idle one if there is any.
     fn take(&self) -> Result<(Permit<'_>, Option<Link>), StoreError> {
-        let busy = |links: &mut Links| links.taken >= MAX_OPEN;
-        let waited = self.returned.wait_timeout_while(self.lock(), self.io_timeout, busy);
-        let (mut links, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-        if timeout.timed_out() {
-            return Err(StoreError(format!("all {MAX_OPEN} connections are busy")));
+        let mut links = self.lock();
+        if links.taken >= MAX_OPEN {
+            links.waiting += 1;
+            let busy = |links: &mut Links| links.taken >= MAX_OPEN;
+            let waited = self.returned.wait_timeout_while(links, self.io_timeout, busy);
+            links = waited.unwrap_or_else(PoisonError::into_inner).0;
+            links.waiting -= 1;
+            if links.taken >= MAX_OPEN {
+                return Err(StoreError(format!("all {MAX_OPEN} connections are busy")));
+            }
         }
         links.taken += 1;
         let idle = links.idle.pop();
