@@ -214,6 +214,30 @@ fn a_restarted_server_is_only_read_from_until_no_old_writer_is_at_work() {
     assert_eq!(long.stats().hits, 1);
 }
 
+#[test]
+fn no_more_connections_are_open_than_the_pool_has() {
+    let server = RedisServer::start();
+    let cache = Cache::builder().redis(&server.url()).io_timeout(HANGS).build().unwrap();
+    let mut admin = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+    // Everybody asks while nobody is answered.
+    redis::cmd("CLIENT").arg("PAUSE").arg(300).arg("WRITE").exec(&mut admin).unwrap();
+    let ask = |_| {
+        let cache = cache.clone();
+        std::thread::spawn(move || {
+            let mut conn = databases::sqlite_in_memory(SCHEMA);
+            Project::invalidate(&mut Session::new(&mut conn, &cache), projects::id, [1]).unwrap();
+        })
+    };
+    let threads: Vec<_> = (0..150).map(ask).collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    let clients: String = redis::cmd("INFO").arg("clients").query(&mut admin).unwrap();
+    let open = clients.lines().find_map(|line| line.strip_prefix("connected_clients:")).unwrap().trim();
+    assert!(open.parse::<u32>().unwrap() <= 65, "64 of the pool, and this one: {open}");
+    assert_eq!(cache.stats().store_errors, 0, "the others waited");
+}
+
 fn locked_row(place: &Postgres, id: i32) -> PgConnection {
     let mut lock = place.connect();
     lock.batch_execute(&format!("BEGIN; UPDATE projects SET events = events + 1 WHERE id = {id}")).unwrap();
