@@ -121,6 +121,7 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     /// Columns that are not set take `#[default(…)]`, else the database's default.
     ///
     /// SQL: `INSERT … RETURNING` (1 statement). Cache: nothing; a row that did not exist has no entry.
+    /// With `negative` a transaction, and one intent for each key of the row, two round trips.
     ///
     /// # Example: expressions start from the default
     /// ```
@@ -147,7 +148,7 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     /// Each row is what [`create`](Self::create) starts, without its `execute`.
     ///
     /// SQL: `BEGIN`, one `INSERT … RETURNING` for each 128 rows in a row that set the same columns (without RETURNING
-    /// an `INSERT` and a `SELECT` for each row), `COMMIT`. Cache: nothing.
+    /// an `INSERT` and a `SELECT` for each row), `COMMIT`. Cache: as [`create`](Self::create).
     ///
     /// # Errors
     /// As [`create`](Self::create); nothing is inserted then.
@@ -207,7 +208,8 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     /// was created.
     ///
     /// SQL: `SELECT`, and if no row matched `INSERT … ON CONFLICT DO NOTHING RETURNING` (on MySQL `INSERT` in a
-    /// savepoint); if another writer was faster, the `SELECT` again. Cache: nothing.
+    /// savepoint); if another writer was faster, the `SELECT` again. Cache: as
+    /// [`create`](Self::create).
     ///
     /// # Example: the second call finds what the first created
     /// ```
