@@ -61,18 +61,23 @@ impl Encoder {
 }
 
 /// Hands out the fields of a row.
+// One for all fields: its buffer for texts is used again.
 #[derive(Debug)]
-pub struct Decoder<'i>(&'i [u8]);
+pub struct Decoder<'i>(rmp_serde::Deserializer<rmp_serde::decode::ReadReader<&'i [u8]>>);
 
-impl Decoder<'_> {
+impl<'i> Decoder<'i> {
+    fn new(bytes: &'i [u8]) -> Self {
+        let mut fields = rmp_serde::Deserializer::new(bytes);
+        fields.set_max_depth(MAX_DEPTH);
+        Self(fields)
+    }
+
     /// The next field.
     ///
     /// # Errors
     /// [`CodecError::Decode`].
     pub fn field<T: Cacheable>(&mut self) -> Result<T, CodecError> {
-        let mut reader = rmp_serde::Deserializer::new(&mut self.0);
-        reader.set_max_depth(MAX_DEPTH);
-        Ok(T::deserialize(&mut reader)?)
+        Ok(T::deserialize(&mut self.0)?)
     }
 }
 
@@ -109,9 +114,12 @@ impl<M: SentryModel> CacheSpec<M> {
     }
 
     pub(crate) fn decoded(&self, bytes: &[u8]) -> Result<M, CodecError> {
-        let mut input = Decoder(bytes);
+        let mut input = Decoder::new(bytes);
         let row = (self.decode)(&mut input)?;
-        if input.0.is_empty() { Ok(row) } else { Err(CodecError::Trailing(input.0.len())) }
+        match input.0.get_ref().len() {
+            0 => Ok(row),
+            left => Err(CodecError::Trailing(left)),
+        }
     }
 }
 

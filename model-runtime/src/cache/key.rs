@@ -125,27 +125,30 @@ mod with_time {
 /// no two keys share a text.
 #[must_use]
 pub fn make_key(prefix: &str, model: &str, fields: &[(&str, String)]) -> String {
-    let text = match fields {
-        [(name, value)] => format!("{name}={value}"),
-        _ => composite(fields),
-    };
-    of_text(prefix, model, &text)
+    match fields {
+        [(name, value)] => of_text(prefix, model, &[name, "=", value]),
+        _ => of_text(prefix, model, &[&composite(fields)]),
+    }
 }
 
 /// The key of an outbox entry: `Model:text` or `Model:hash`, of which the text alone has a `=`. None for what is neither.
 pub(crate) fn hashed(prefix: &str, entry: &str) -> Option<String> {
     let (model, text) = entry.split_once(':')?;
     Some(match text.contains('=') {
-        true => of_text(prefix, model, text),
+        true => of_text(prefix, model, &[text]),
         false => format!("{prefix}:{entry}"),
     })
 }
 
-fn of_text(prefix: &str, model: &str, text: &str) -> String {
+fn of_text(prefix: &str, model: &str, text: &[&str]) -> String {
+    let mut digest = Md5::new();
+    for part in text {
+        digest.update(part);
+    }
     let mut key = String::with_capacity(prefix.len() + model.len() + 2 + 32);
     key.extend([prefix, ":", model, ":"]);
     // Each lookup makes a key, and `{byte:02x}` takes as long as the digest.
-    for byte in Md5::digest(text.as_bytes()) {
+    for byte in digest.finalize() {
         key.extend([byte >> 4, byte & 15].map(|digit| char::from(HEX[usize::from(digit)])));
     }
     key

@@ -98,9 +98,9 @@ where
 {
     let mut rows: Vec<Option<M>> = Vec::with_capacity(found.len());
     let (mut missing, mut grants) = (Vec::new(), Vec::new());
+    read::tally(db, &found);
     let out_of_reach = found.iter().any(|sought| matches!(sought, Sought::OutOfReach));
     for (place, sought) in found.into_iter().enumerate() {
-        read::tally(db, &sought);
         let (row, grant) = match sought {
             Sought::Hit(row) => (Some(row), None),
             Sought::Due(row, grant) => {

@@ -74,7 +74,9 @@ pub(crate) async fn rows<M: SentryModel, S: Executor>(
     let Ok(Answer { epoch, quarantined, replies }) = db.store(&gets).await else {
         return keys.iter().map(|_| Sought::OutOfReach).collect();
     };
-    let judge = |(key, reply): (&String, Reply)| judged(db, spec, key, entry_of(reply).as_deref(), epoch);
+    let now_ms = wall_ms();
+    let judge =
+        |(key, reply): (&String, Reply)| judged(db, spec, key, entry_of(reply).as_deref(), epoch, now_ms);
     let found = keys.iter().zip(replies).map(judge).collect();
     if quarantined { closed(found) } else { found }
 }
@@ -91,14 +93,14 @@ pub(crate) async fn pointed<M: SentryModel, S: Executor>(
     let Ok(Answer { epoch, quarantined, replies }) = db.store(&derefs).await else {
         return keys.iter().map(|_| Sought::OutOfReach).collect();
     };
-    let mut found = Vec::with_capacity(keys.len());
+    let (mut found, now_ms) = (Vec::with_capacity(keys.len()), wall_ms());
     for (place, (key, reply)) in keys.iter().zip(replies).enumerate() {
         let Reply::Pair { pointer, row } = reply else {
             found.push(Sought::Bypass);
             continue;
         };
         let sought = match pointer.as_deref().map(entry::parse) {
-            Some(Entry::Pointer { target }) => judged(db, spec, target, row.as_deref(), epoch),
+            Some(Entry::Pointer { target }) => judged(db, spec, target, row.as_deref(), epoch, now_ms),
             _ => at_pointer(spec, key, pointer.as_deref(), epoch),
         };
         found.push(match sought {
@@ -154,12 +156,13 @@ fn judged<M: SentryModel, S: Executor>(
     key: &str,
     found: Option<&[u8]>,
     epoch: Epoch,
+    now_ms: u64,
 ) -> Sought<M> {
     let header = || found.map(|bytes| bytes.get(..HEADER).unwrap_or(bytes).to_vec());
     let vacancy = |expect| Sought::Open { row: Some(Vacancy { key: key.to_owned(), expect }), pointer: None };
     match protocol::look(found, epoch, ModelState::fingerprint::<M>()) {
         Sight::Hit { payload, meta, .. } => match spec.decoded(payload) {
-            Ok(row) if !is_due(db, meta) => Sought::Hit(row),
+            Ok(row) if !is_due(db, meta, now_ms) => Sought::Hit(row),
             Ok(row) => {
                 let expect = header().unwrap_or_default();
                 let lease = Lease { key: key.to_owned(), expect, epoch, granted: Instant::now() };
@@ -188,9 +191,9 @@ fn busy<M>(found: Option<&[u8]>) -> Sought<M> {
     }
 }
 
-fn is_due<S: Executor>(db: &S, meta: Meta) -> bool {
+fn is_due<S: Executor>(db: &S, meta: Meta, now_ms: u64) -> bool {
     // The clocks of two processes may differ: then a row is refreshed too early or expires, and is right all the same.
-    protocol::is_refresh_due(meta, wall_ms(), db.cache().config().refresh_ahead, fastrand::f64())
+    protocol::is_refresh_due(meta, now_ms, db.cache().config().refresh_ahead, fastrand::f64())
 }
 
 fn wall_ms() -> u64 {
@@ -207,22 +210,35 @@ fn entry_of(reply: Reply) -> Option<Vec<u8>> {
 
 /// Counts what a lookup came to, and says so in its span.
 pub(crate) fn count<M: SentryModel, S: Executor>(db: &S, sought: &Sought<M>) {
-    tracing::Span::current().record("outcome", tally(db, sought));
+    let (event, outcome) = named(sought);
+    tracing::Span::current().record("outcome", outcome);
+    count_all(db, std::slice::from_ref(sought), |_| event);
 }
 
-/// Counts what a lookup came to; returns its name.
-pub(crate) fn tally<M: SentryModel, S: Executor>(db: &S, sought: &Sought<M>) -> &'static str {
-    let (event, outcome) = match sought {
+/// Counts what lookups came to.
+pub(crate) fn tally<M: SentryModel, S: Executor>(db: &S, found: &[Sought<M>]) {
+    count_all(db, found, |sought| named(sought).0);
+}
+
+fn count_all<M: SentryModel, S: Executor>(db: &S, found: &[Sought<M>], event: impl Fn(&Sought<M>) -> Event) {
+    let counters = db.cache().counters();
+    let refreshes = found.iter().filter(|sought| matches!(sought, Sought::Due(..))).count();
+    if refreshes > 0 {
+        counters.add_of(M::NAME, Event::Refresh, refreshes as u64);
+    }
+    // Most lookups of a batch come to the same.
+    for alike in found.chunk_by(|left, right| event(left) == event(right)) {
+        counters.add_of(M::NAME, event(&alike[0]), alike.len() as u64);
+    }
+}
+
+fn named<M>(sought: &Sought<M>) -> (Event, &'static str) {
+    match sought {
         Sought::Hit(_) => (Event::Hit, "hit"),
         Sought::Absent => (Event::NegativeHit, "negative hit"),
-        Sought::Due(..) => {
-            db.cache().counters().add_of(M::NAME, Event::Refresh, 1);
-            (Event::Hit, "refresh")
-        }
+        Sought::Due(..) => (Event::Hit, "refresh"),
         Sought::Granted(_) | Sought::Open { .. } => (Event::Miss, "miss"),
         Sought::Bypass | Sought::Filling => (Event::Bypass, "bypass"),
         Sought::OutOfReach => (Event::Bypass, "out of reach"),
-    };
-    db.cache().counters().add_of(M::NAME, event, 1);
-    outcome
+    }
 }
