@@ -1,4 +1,4 @@
-//! Promise: what the cache does can be seen: counters, spans, and a canary that finds what is stale.
+//! Promise: what the cache does can be seen: counters, and a canary that finds what is stale; `spans.rs` has the spans.
 use diesel::prelude::*;
 use integration_tests::interleave::Interleaved;
 use integration_tests::models::{Project, SCHEMA, projects};
@@ -6,8 +6,6 @@ use integration_tests::{count, databases, on_every_database_and_store};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use model_runtime::cache::protocol::Command;
 use model_runtime::prelude::*;
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 fn create<C>(db: &mut Session<'_, C>) -> Tracked<Project>
@@ -113,47 +111,4 @@ fn counters_reach_the_recorder_with_the_model_as_their_label() {
     assert!(
         matches!(value("model_cache_load_seconds{model=Project}"), DebugValue::Histogram(loads) if loads.len() == 1)
     );
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-#[test]
-fn spans_say_what_became_of_a_lookup() {
-    use tracing_subscriber::fmt::format::FmtSpan;
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_span_events(FmtSpan::CLOSE)
-        .with_writer(move || writer.clone())
-        .with_ansi(false)
-        .finish();
-    tracing::subscriber::with_default(subscriber, || {
-        let (mut conn, cache) = (databases::sqlite_in_memory(SCHEMA), Cache::memory());
-        let mut db = Session::new(&mut conn, &cache);
-        let mut p = create(&mut db);
-        Project::get_from_cache(&mut db, projects::id, p.id).unwrap();
-        Project::get_from_cache(&mut db, projects::id, p.id).unwrap();
-        db.transaction(|db| p.update().events(1).execute(db)).unwrap();
-    });
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    for expected in [
-        "get_from_cache{model=\"Project\" outcome=\"miss\"}",
-        "get_from_cache{model=\"Project\" outcome=\"hit\"}",
-        "store{commands=1}",
-        "commit{keys=1}",
-    ] {
-        assert!(text.contains(expected), "{expected} is not in\n{text}");
-    }
 }
