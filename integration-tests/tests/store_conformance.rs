@@ -85,7 +85,7 @@ fn a_lease_is_granted_once_and_fills_once(store: &dyn Store) {
     assert_eq!(lease(store, "a", A), None);
     assert_eq!(lease(store, "a", B), Some(entry::lease(A)));
     assert!(!done(store, swap("a", &entry::lease(B), &row(b"b"))));
-    assert!(!done(store, swap("a", b"", &row(b"b"))), "an empty expectation matches nothing");
+    assert!(!done(store, swap("a", b"", &row(b"b"))), "an empty expectation matches no lease");
     assert!(done(store, swap("a", &entry::lease(A), &row(b"a"))));
     assert!(!done(store, swap("a", &entry::lease(A), &row(b"a"))), "the lease is used up");
     assert_eq!(get(store, "a"), Some(row(b"a")));
@@ -118,11 +118,16 @@ fn a_scan_finds_the_keys_of_a_prefix_and_no_others(store: &dyn Store) {
 
 fn a_fill_replaces_by_prefix(store: &dyn Store) {
     assert!(!done(store, swap("b", b"V", b"Vx")), "nothing stands there");
+    assert!(!done(store, swap("b", b"", b"Vx")), "nothing is no empty entry");
     lease(store, "b", A);
     done(store, swap("b", &entry::lease(A), &row(b"1")));
     assert!(done(store, swap("b", &row(b"1")[..HEADER], &row(b"2"))));
     assert!(!done(store, swap("b", &row(b"long, longer"), &row(b"3"))), "longer than what stands there");
     assert_eq!(get(store, "b"), Some(row(b"2")));
+    assert!(!done(store, swap("b", b"", &row(b"3"))), "it is not empty");
+    assert!(done(store, swap("b", &row(b"2"), b"")));
+    assert!(done(store, swap("b", b"", &row(b"3"))), "it is empty");
+    assert_eq!(get(store, "b"), Some(row(b"3")));
 }
 
 fn intents_refuse_fills_until_the_last_release(store: &dyn Store) {

@@ -23,8 +23,10 @@ thread_local! {
 
 fn connection() -> SqliteConnection {
     let mut conn = SqliteConnection::establish(":memory:").expect("a database in memory");
-    conn.batch_execute("CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL, packed BLOB NOT NULL)")
-        .expect("a table");
+    conn.batch_execute(
+        "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL, packed BLOB NOT NULL)",
+    )
+    .expect("a table");
     conn
 }
 

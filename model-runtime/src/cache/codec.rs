@@ -114,6 +114,10 @@ impl<M: SentryModel> CacheSpec<M> {
     }
 
     pub(crate) fn decoded(&self, bytes: &[u8]) -> Result<M, CodecError> {
+        // A byte can decode to a value of many, so what no version encodes for its size is not looked at.
+        if bytes.len() > MAX_ROW_BYTES {
+            return Err(CodecError::TooLarge);
+        }
         let mut input = Decoder::new(bytes);
         let row = (self.decode)(&mut input)?;
         match input.0.get_ref().len() {

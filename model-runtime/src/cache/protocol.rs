@@ -37,7 +37,7 @@ pub enum Command {
     Swap {
         /// The key.
         key: String,
-        /// What must stand there; empty never matches.
+        /// What must stand there; empty matches an empty entry alone.
         expect: Vec<u8>,
         /// The new entry.
         new: Vec<u8>,
@@ -141,7 +141,8 @@ pub fn lease(slot: Option<Slot>, token: Token, ttl_ms: u64, now: u64) -> (Option
 #[must_use]
 pub fn swap(slot: Option<Slot>, expect: &[u8], new: Vec<u8>, ttl_ms: u64, now: u64) -> (Option<Slot>, bool) {
     match live(slot, now) {
-        Some(slot) if !expect.is_empty() && slot.bytes.starts_with(expect) => {
+        // Every entry begins with nothing, so nothing names an empty one alone.
+        Some(slot) if slot.bytes.starts_with(expect) && expect.is_empty() == slot.bytes.is_empty() => {
             (Some(Slot { bytes: new, expires_at: now.saturating_add(ttl_ms) }), true)
         }
         other => (other, false),

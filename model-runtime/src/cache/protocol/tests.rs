@@ -29,6 +29,12 @@ fn a_fill_needs_its_own_lease() {
 }
 
 #[test]
+fn an_empty_entry_is_replaced() {
+    let Sight::Replace { expect } = look(Some(b""), Epoch(1), 7) else { panic!("it is of no use") };
+    assert_eq!(swap(slot(b"", 9), &expect, entry::lease(A), 9, NOW), (slot(&entry::lease(A), 9), true));
+}
+
+#[test]
 fn intents_take_everything_away_and_wait_for_each_other() {
     let first = place(slot(b"V....", 60_000), A, 10_000, NOW);
     assert_eq!(first.bytes[..2], *b"W0");
