@@ -198,10 +198,19 @@ where
         Ok(lost.then(|| Event { begin, ..Event::new(What::Lost, u8::MAX, u8::MAX) }))
     }
 
+    /// Tells the store something; a worker that cuts all connections cuts this one too.
     fn command(&self, words: &str) -> Result<(), Box<dyn AnyError>> {
+        let (client, begun) = (redis::Client::open(self.redis.url())?, Instant::now());
         let mut command = redis::Cmd::new();
         command.arg(words.split(' ').collect::<Vec<_>>());
-        Ok(command.exec(&mut redis::Client::open(self.redis.url())?.get_connection()?)?)
+        loop {
+            match client.get_connection().and_then(|mut conn| command.exec(&mut conn)) {
+                Err(error) if error.is_io_error() && begun.elapsed() < HANGS => {
+                    sleep(Duration::from_millis(5));
+                }
+                done => return Ok(done?),
+            }
+        }
     }
 
     /// What the database has.
