@@ -69,5 +69,7 @@ on_every_database_and_store! {
         Project::get_from_cache(&mut db, projects::id, p.id).unwrap();
         diesel::sql_query("DROP TABLE projects").execute(db.connection()).unwrap();
         assert_eq!(Project::get_from_cache(&mut db, projects::id, p.id).unwrap().name, "kept");
+        let many = Project::get_many_from_cache(&mut db, projects::id, [p.id]).unwrap();
+        assert_eq!(many[0].as_ref().map(|row| row.name.as_str()), Some("kept"));
     }
 }

@@ -102,6 +102,8 @@ impl Keeper {
             let spawned =
                 std::thread::Builder::new().name("model-cache".into()).spawn(move || keeper.run(&cache));
             if let Err(error) = spawned {
+                // Tried again with the next write.
+                state.thread = Thread::NotStarted;
                 tracing::warn!(%error, "the cache has no background thread: commits must end within `intent_lifetime`");
             }
         }
@@ -113,9 +115,8 @@ impl Keeper {
             for (token, keys) in due {
                 cache.place_again(token, &keys);
             }
-            if owing {
-                let left = cache.pay();
-                self.lock().owing = left;
+            if owing && cache.pay() {
+                self.lock().owing = true;
             }
         }
     }
@@ -140,7 +141,9 @@ impl Keeper {
             };
             let due = due(&mut state, Instant::now(), self.0.period);
             if !due.is_empty() || state.owing {
-                return Some((due, state.owing)).filter(|_| state.thread != Thread::Stopped);
+                // Taken before it is paid: what comes to be owed meanwhile is looked at again.
+                let owing = std::mem::take(&mut state.owing);
+                return Some((due, owing)).filter(|_| state.thread != Thread::Stopped);
             }
         }
     }

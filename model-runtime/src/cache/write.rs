@@ -26,7 +26,7 @@ pub(crate) struct Intents {
     keys: Arc<[String]>,
     placed: bool,
     /// Dropped with these intents, however the write ends.
-    _hold: Option<Hold>,
+    hold: Option<Hold>,
     /// Taken away when the write ends.
     unfinished: Option<Cache>,
 }
@@ -93,7 +93,7 @@ pub(crate) async fn place<S: Executor>(db: &mut S, keys: Vec<String>) -> Intents
     for chunk in batch.chunks(BATCH) {
         placed &= db.store(chunk).await.is_ok();
     }
-    Intents { token, keys, placed, _hold: hold, unfinished: Some(db.cache().clone()) }
+    Intents { token, keys, placed, hold, unfinished: Some(db.cache().clone()) }
 }
 
 /// Releases the intents of a write whose outcome is known; those of a lost answer stay until they expire.
@@ -113,18 +113,15 @@ async fn let_go<S: Executor>(
     unpoint: Vec<Command>,
     outcome: Outcome,
 ) -> CacheOutcome {
-    intents.unfinished = None;
     let (token, placed, keys) = (intents.token, intents.placed, intents.keys.clone());
     if keys.is_empty() && unpoint.is_empty() {
         return CacheOutcome::Untouched;
     }
-    drop(intents);
+    // From here on they are not placed again.
+    intents.hold = None;
     if outcome == Outcome::Unknown {
-        if placed {
-            return CacheOutcome::LeftToExpire;
-        }
-        db.cache().postpone(&keys);
-        return CacheOutcome::Owed;
+        // Those that could not be placed are owed when the intents are dropped.
+        return if placed { CacheOutcome::LeftToExpire } else { CacheOutcome::Owed };
     }
     let mut batch: Vec<_> = keys.iter().map(|key| Command::Release { key: key.clone(), token }).collect();
     if outcome == Outcome::Done {
@@ -133,6 +130,7 @@ async fn let_go<S: Executor>(
     for chunk in batch.chunks(BATCH) {
         let Ok(answer) = db.store(chunk).await else {
             // Sent again before the cache is next asked anything.
+            intents.unfinished = None;
             db.cache().postpone(&keys);
             return CacheOutcome::Owed;
         };
@@ -141,6 +139,7 @@ async fn let_go<S: Executor>(
         });
         db.cache().counters().add(Event::LostIntent, lost.count() as u64);
     }
+    intents.unfinished = None;
     CacheOutcome::Told
 }
 

@@ -2,7 +2,7 @@
 use super::read::from_database;
 use super::{Executor, Scope};
 use crate::cache::codec::{CacheSpec, Texts};
-use crate::cache::read::{self, Answered, Sought};
+use crate::cache::read::{self, Answered, Grant, Sought};
 use crate::error::Result;
 use crate::field::{KeyTexts, LookupKind};
 use crate::model::ModelSql;
@@ -97,15 +97,14 @@ where
     S: Executor,
 {
     let mut rows: Vec<Option<M>> = Vec::with_capacity(found.len());
-    let (mut missing, mut grants) = (Vec::new(), Vec::new());
+    let (mut missing, mut due, mut grants) = (Vec::new(), Vec::new(), Vec::new());
     read::tally(db, &found);
     let out_of_reach = found.iter().any(|sought| matches!(sought, Sought::OutOfReach));
     for (place, sought) in found.into_iter().enumerate() {
         let (row, grant) = match sought {
             Sought::Hit(row) => (Some(row), None),
             Sought::Due(row, grant) => {
-                // The old row serves, should the database not answer.
-                grants.push((place, grant));
+                due.push((place, grant));
                 (Some(row), None)
             }
             Sought::Absent => (None, None),
@@ -121,15 +120,14 @@ where
         }
         rows.push(row);
     }
-    let due: Vec<usize> =
-        grants.iter().map(|(place, _)| *place).filter(|place| rows[*place].is_some()).collect();
-    missing.extend(due);
-    missing.sort_unstable();
     let _pass = match out_of_reach {
         true => Some(super::wait::pass(db).await),
         false => None,
     };
     load::<M, K, S>(db, wanted, missing, &mut rows).await?;
+    if refresh::<M, K, S>(db, wanted, &due, &mut rows).await {
+        grants.extend(due);
+    }
     let answer = |(place, grant): (usize, _)| Answered {
         grant,
         pointer: pointers.as_ref().map(|pointers| pointers[place].clone()),
@@ -137,6 +135,28 @@ where
     };
     read::fill(db, spec, grants.into_iter().map(answer).collect()).await;
     Ok(rows)
+}
+
+/// Loads hits whose time is nearly over; returns whether the database answered. If not, the old rows serve.
+async fn refresh<M, K, S>(
+    db: &mut S,
+    wanted: &[Wanted<'_, K::Key>],
+    due: &[(usize, Grant)],
+    rows: &mut [Option<M>],
+) -> bool
+where
+    M: ModelSql<S::Backend>,
+    K: KeyTexts<Model = M>,
+    S: Executor,
+{
+    let places: Vec<usize> = due.iter().map(|(place, _)| *place).collect();
+    let old: Vec<_> = places.iter().map(|place| rows[*place].take()).collect();
+    let Err(error) = load::<M, K, S>(db, wanted, places.clone(), rows).await else { return true };
+    tracing::warn!(model = M::NAME, %error, "rows were not refreshed ahead of their end");
+    for (place, row) in places.into_iter().zip(old) {
+        rows[place] = row;
+    }
+    false
 }
 
 /// Asks the database for the rows that are not there yet.

@@ -65,8 +65,8 @@ impl<M: SentryModel, K: KeyTexts<Model = M>> Lookup<'_, M, K> {
                             let sought = self.look(db).await;
                             self.lead(db, lead, sought).await
                         }
-                        Landing::Row(row) => self.shared(db, row.downcast_ref::<Option<M>>()).await,
-                        Landing::Alone => self.shared(db, None).await,
+                        Landing::Row(row) => self.shared(db, row.downcast_ref(), &sought).await,
+                        Landing::Alone => self.shared(db, None, &sought).await,
                     }
                 }
             },
@@ -157,12 +157,18 @@ impl<M: SentryModel, K: KeyTexts<Model = M>> Lookup<'_, M, K> {
     }
 
     /// What another read for this one; where there is nothing, the database is asked.
-    async fn shared<S: Executor>(&self, db: &mut S, row: Option<&Option<M>>) -> Result<Option<M>>
+    async fn shared<S: Executor>(
+        &self,
+        db: &mut S,
+        row: Option<&Option<M>>,
+        sought: &Sought<M>,
+    ) -> Result<Option<M>>
     where
         M: ModelSql<S::Backend>,
     {
         let Some(row) = row else {
             read::count::<M, S>(db, &Sought::Bypass);
+            let _pass = pass(db, sought).await;
             return self.load_past_the_cache(db).await;
         };
         db.cache().counters().add_of(M::NAME, Event::Shared, 1);
