@@ -306,6 +306,52 @@ fn a_write_that_is_cancelled_owes_what_it_could_not_place() {
     });
 }
 
+/// Refuses intents, and never answers a release.
+#[derive(Debug)]
+struct Stuck;
+
+impl store::Store for Stuck {
+    fn call(&self, _batch: &[Command]) -> Result<store::Answer, store::StoreError> {
+        Err(store::StoreError("the test wants it so".into()))
+    }
+
+    fn call_async<'a>(&'a self, batch: &'a [Command]) -> store::Answering<'a> {
+        match batch {
+            [Command::Release { .. }, ..] => Box::pin(std::future::pending()),
+            _ => Box::pin(std::future::ready(self.call(batch))),
+        }
+    }
+}
+
+#[test]
+fn a_write_that_is_cancelled_in_its_release_owes_it() {
+    use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let place = databases::postgres(SCHEMA);
+        let (url, setup) = place.url_and_setup();
+        let mut conn = AsyncPgConnection::establish(&url).await.unwrap();
+        conn.batch_execute(&setup).await.unwrap();
+        let cache = Cache::builder().store(Arc::new(Stuck)).build().unwrap();
+        let mut db = AsyncSession::new(&mut conn, &cache);
+        let mut p =
+            Project::create().organization_id(1).slug("pump").name("v0").execute(&mut db).await.unwrap();
+        let mut lock = locked_row(&place, p.id);
+        // The statement waits until the store may be asked again, which is one second after the intent.
+        let unlock = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(1300));
+            lock.batch_execute("COMMIT").unwrap();
+        });
+        let write = p.update().name("v1").execute(&mut db);
+        assert!(
+            tokio::time::timeout(Duration::from_secs(3), write).await.is_err(),
+            "the release is not answered"
+        );
+        unlock.join().unwrap();
+        assert_eq!(cache.stats().postponed, 1, "{:?}", cache.stats());
+    });
+}
+
 /// The trait object that a user's own store is.
 #[test]
 fn a_store_that_fails_once_is_believed_after_its_debt() {
