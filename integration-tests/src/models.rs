@@ -143,3 +143,28 @@ pub struct Blob {
     /// A nullable text.
     pub note: Option<String>,
 }
+
+/// The model of the contract under another name, cached as the attributes say.
+#[macro_export]
+macro_rules! project_cached_as {
+    ($(#[$doc:meta])* $name:ident: $($cache:tt)*) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Queryable, Selectable, SentryModel)]
+        #[diesel(table_name = projects)]
+        #[cache_fields($($cache)*)]
+        struct $name {
+            #[bounded(auto)]
+            id: i32,
+            organization_id: i32,
+            slug: String,
+            name: String,
+            #[bounded(positive)]
+            events: i32,
+            data: GzippedDict,
+            #[auto_now_add]
+            date_added: chrono::NaiveDateTime,
+            #[auto_now]
+            date_updated: chrono::NaiveDateTime,
+        }
+    };
+}

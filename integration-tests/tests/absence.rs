@@ -7,23 +7,9 @@ use model_runtime::cache::protocol::Command;
 use model_runtime::prelude::*;
 use std::sync::mpsc;
 
-/// The model of the contract, whose absence is cached.
-#[derive(Debug, Clone, PartialEq, Queryable, Selectable, SentryModel)]
-#[diesel(table_name = projects)]
-#[cache_fields(slug, (organization_id, name), ttl = "5m", negative = "1m")]
-struct Listed {
-    #[bounded(auto)]
-    id: i32,
-    organization_id: i32,
-    slug: String,
-    name: String,
-    #[bounded(positive)]
-    events: i32,
-    data: GzippedDict,
-    #[auto_now_add]
-    date_added: chrono::NaiveDateTime,
-    #[auto_now]
-    date_updated: chrono::NaiveDateTime,
+integration_tests::project_cached_as! {
+    /// The model of the contract, whose absence is cached.
+    Listed: slug, (organization_id, name), ttl = "5m", negative = "1m"
 }
 
 const NO_ID: i32 = 1_000_000;

@@ -7,23 +7,9 @@ use integration_tests::stores;
 use model_runtime::CacheOutcome;
 use model_runtime::prelude::*;
 
-/// The model of the contract, whose absence is cached and whose keys go to the outbox.
-#[derive(Debug, Clone, PartialEq, Queryable, Selectable, SentryModel)]
-#[diesel(table_name = projects)]
-#[cache_fields(slug, negative = "1m", outage = "outbox")]
-struct Stored {
-    #[bounded(auto)]
-    id: i32,
-    organization_id: i32,
-    slug: String,
-    name: String,
-    #[bounded(positive)]
-    events: i32,
-    data: GzippedDict,
-    #[auto_now_add]
-    date_added: chrono::NaiveDateTime,
-    #[auto_now]
-    date_updated: chrono::NaiveDateTime,
+integration_tests::project_cached_as! {
+    /// The model of the contract, whose absence is cached and whose keys go to the outbox.
+    Stored: slug, negative = "1m", outage = "outbox"
 }
 
 async fn story(conn: &mut AsyncPgConnection, cache: &Cache) -> Result<(), Error> {

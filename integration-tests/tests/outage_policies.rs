@@ -16,23 +16,9 @@ use std::time::{Duration, Instant};
 /// A watchdog, not a measurement: what takes so long hangs.
 const HANGS: Duration = Duration::from_secs(60);
 
-/// The model of the contract, which is not written while the cache cannot be told.
-#[derive(Debug, Clone, PartialEq, Queryable, Selectable, SentryModel)]
-#[diesel(table_name = projects)]
-#[cache_fields(slug, outage = "refuse")]
-struct Strict {
-    #[bounded(auto)]
-    id: i32,
-    organization_id: i32,
-    slug: String,
-    name: String,
-    #[bounded(positive)]
-    events: i32,
-    data: GzippedDict,
-    #[auto_now_add]
-    date_added: chrono::NaiveDateTime,
-    #[auto_now]
-    date_updated: chrono::NaiveDateTime,
+integration_tests::project_cached_as! {
+    /// The model of the contract, which is not written while the cache cannot be told.
+    Strict: slug, outage = "refuse"
 }
 
 fn until(what: &str, done: impl Fn() -> bool) {

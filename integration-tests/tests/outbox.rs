@@ -8,23 +8,9 @@ use model_runtime::cache::protocol::Command;
 use model_runtime::prelude::*;
 use model_runtime::{CacheOutcome, Dialect, ModelSql};
 
-/// The model of the contract, whose keys go to the outbox, and whose absence is cached.
-#[derive(Debug, Clone, PartialEq, Queryable, Selectable, SentryModel)]
-#[diesel(table_name = projects)]
-#[cache_fields(slug(iexact), (organization_id, name), negative = "1m", outage = "outbox")]
-struct Stored {
-    #[bounded(auto)]
-    id: i32,
-    organization_id: i32,
-    slug: String,
-    name: String,
-    #[bounded(positive)]
-    events: i32,
-    data: GzippedDict,
-    #[auto_now_add]
-    date_added: chrono::NaiveDateTime,
-    #[auto_now]
-    date_updated: chrono::NaiveDateTime,
+integration_tests::project_cached_as! {
+    /// The model of the contract, whose keys go to the outbox, and whose absence is cached.
+    Stored: slug(iexact), (organization_id, name), negative = "1m", outage = "outbox"
 }
 
 fn make_table<C: LoadConnection + SimpleConnection>(conn: &mut C)

@@ -1,5 +1,6 @@
 //! Promise: readers of one process that miss the same key share one database read, which began after each of them
 //! came; one that fails, panics or is cancelled takes nobody with it.
+use diesel::connection::LoadConnection;
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use integration_tests::interleave::Interleaved;
@@ -7,7 +8,9 @@ use integration_tests::models::{Project, SCHEMA, projects};
 use integration_tests::{count, databases, on_every_database_and_store, stores};
 use model_runtime::cache::protocol::Command;
 use model_runtime::prelude::*;
+use model_runtime::{Dialect, ModelSql};
 use std::sync::{Arc, Barrier, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Long enough for a reader that was just started to come to its wait; too short only means that less is tested.
@@ -49,20 +52,28 @@ fn a_thousand_concurrent_misses_of_one_key_are_one_query() {
     }
 }
 
+/// Reads the row on a thread of its own.
+fn reader<C>(mut conn: C, cache: Cache, id: i32) -> JoinHandle<Project>
+where
+    C: LoadConnection<Backend: Dialect> + Send + 'static,
+    Project: ModelSql<C::Backend>,
+{
+    std::thread::spawn(move || {
+        let mut db = Session::new(&mut conn, &cache);
+        Project::get_from_cache(&mut db, projects::id, id).unwrap().into_inner()
+    })
+}
+
 on_every_database_and_store! {
     fn a_leader_that_panics_leaves_the_key_to_another(conn, place, store) {
         let store = Interleaved::new(store);
         let cache = Cache::builder().store(store.clone()).lease(Duration::from_secs(60)).build().unwrap();
         let mut db = Session::new(conn, &cache);
         let id = Project::create().organization_id(1).slug("pump").name("Pump").execute(&mut db).unwrap().id;
-        let (mut other, others_cache) = (place.connect(), cache.clone());
+        let (other, others_cache) = (place.connect(), cache.clone());
         let (sent, follower) = mpsc::channel();
         store.before(|command| matches!(command, Command::Swap { .. }), move || {
-            let read = move || {
-                let mut db = Session::new(&mut other, &others_cache);
-                Project::get_from_cache(&mut db, projects::id, id).unwrap().into_inner()
-            };
-            sent.send(std::thread::spawn(read)).unwrap();
+            sent.send(reader(other, others_cache, id)).unwrap();
             std::thread::sleep(A_MOMENT);
             std::panic::resume_unwind(Box::new("boom"));
         });
@@ -77,18 +88,14 @@ on_every_database_and_store! {
         let cache = Cache::builder().store(store.clone()).lease(Duration::from_secs(60)).build().unwrap();
         let mut db = Session::new(conn, &cache);
         let id = Project::create().organization_id(1).slug("pump").name("old").execute(&mut db).unwrap().id;
-        let (mut writer, mut other, others_cache) = (place.connect(), place.connect(), cache.clone());
+        let (mut writer, other, others_cache) = (place.connect(), place.connect(), cache.clone());
         let (sent, late) = mpsc::channel();
         // The leader holds the old row; a write is committed; another reader comes.
         store.before(|command| matches!(command, Command::Swap { .. }), move || {
             let mut db = Session::new(&mut writer, &others_cache);
             let mut p = db.transaction(|db| Project::get_from_cache(db, projects::id, id)).unwrap();
             p.update().name("new").execute(&mut db).unwrap();
-            let read = move || {
-                let mut db = Session::new(&mut other, &others_cache);
-                Project::get_from_cache(&mut db, projects::id, id).unwrap().into_inner()
-            };
-            sent.send(std::thread::spawn(read)).unwrap();
+            sent.send(reader(other, others_cache, id)).unwrap();
             std::thread::sleep(A_MOMENT);
         });
         assert_eq!(Project::get_from_cache(&mut db, projects::id, id).unwrap().name, "old");
@@ -109,18 +116,14 @@ on_every_database_and_store! {
             let mut db = Session::new(&mut stranger, &filling);
             Project::get_from_cache(&mut db, projects::id, id).unwrap();
         });
-        let (mut other, others_cache) = (place.connect(), cache.clone());
+        let (other, others_cache) = (place.connect(), cache.clone());
         let (sent, late) = mpsc::channel();
         // That answer is on its way when a write is committed and another reader comes.
         store.after_the_second(|command| matches!(command, Command::Lease { .. }), move || {
             let mut db = Session::new(&mut writer, &writing);
             let mut p = db.transaction(|db| Project::get_from_cache(db, projects::id, id)).unwrap();
             p.update().name("new").execute(&mut db).unwrap();
-            let read = move || {
-                let mut db = Session::new(&mut other, &others_cache);
-                Project::get_from_cache(&mut db, projects::id, id).unwrap().into_inner()
-            };
-            sent.send(std::thread::spawn(read)).unwrap();
+            sent.send(reader(other, others_cache, id)).unwrap();
             std::thread::sleep(A_MOMENT);
         });
         assert_eq!(Project::get_from_cache(&mut db, projects::id, id).unwrap().name, "old");
@@ -163,16 +166,12 @@ on_every_database_and_store! {
             let mut db = Session::new(conn, &cache);
             Project::create().organization_id(1).slug("pump").name("Pump").execute(&mut db).unwrap().id
         };
-        let (mut other, others_cache) = (place.connect(), cache.clone());
+        let (other, others_cache) = (place.connect(), cache.clone());
         let (sent, follower) = mpsc::channel();
         // The leader's own connection has no such table.
         let mut broken = SqliteConnection::establish(":memory:").unwrap();
         store.after(|command| matches!(command, Command::Lease { .. }), move || {
-            let read = move || {
-                let mut db = Session::new(&mut other, &others_cache);
-                Project::get_from_cache(&mut db, projects::id, id).unwrap().into_inner()
-            };
-            sent.send(std::thread::spawn(read)).unwrap();
+            sent.send(reader(other, others_cache, id)).unwrap();
             std::thread::sleep(A_MOMENT);
         });
         let mut db = Session::new(&mut broken, &cache);
