@@ -216,6 +216,27 @@ impl World {
         self.is_at_work(writer) && self.writers[writer] != Writer::Executed
     }
 
+    /// Time passes to the next deadline in the slot.
+    pub(crate) fn expire(&mut self) -> Option<()> {
+        let slot = live(self)?;
+        let (owner, deadline) = deadlines(&slot).into_iter().min_by_key(|(_, deadline)| *deadline)?;
+        if owner.is_some_and(|owner| self.is_at_work(owner)) {
+            self.budgets.overlong -= 1;
+        }
+        self.now = deadline;
+        self.slot = live(self).map(|slot| (slot.bytes, slot.expires_at));
+        Some(())
+    }
+
+    /// The copy takes over, and the intents of who is at work are gone with the life before.
+    pub(crate) fn fail_over(&mut self) {
+        self.budgets.failovers -= 1;
+        self.slot = self.copy.take();
+        self.epoch += 1;
+        let at_work = (0..self.writers.len()).filter(|writer| self.has_announced(*writer));
+        self.old = at_work.map(|writer| 1 << writer).sum();
+    }
+
     pub(crate) fn unlock(&mut self, writer: usize) {
         self.lock = self.lock.filter(|holder| *holder != writer);
     }
@@ -310,13 +331,7 @@ impl Model for Rules {
                 world.readers[reader] = Reader::Idle;
             }
             Step::Expire => {
-                let slot = live(&world)?;
-                let (owner, deadline) = deadlines(&slot).into_iter().min_by_key(|(_, deadline)| *deadline)?;
-                if owner.is_some_and(|owner| world.is_at_work(owner)) {
-                    world.budgets.overlong -= 1;
-                }
-                world.now = deadline;
-                world.slot = live(&world).map(|slot| (slot.bytes, slot.expires_at));
+                world.expire()?;
             }
             Step::Lose => {
                 world.budgets.losses -= 1;
@@ -324,13 +339,7 @@ impl Model for Rules {
             }
             Step::Replicate => world.copy = world.slot.clone(),
             Step::FailOver => {
-                world.budgets.failovers -= 1;
-                world.slot = world.copy.take();
-                world.epoch += 1;
-                world.old = (0..world.writers.len())
-                    .filter(|writer| world.has_announced(*writer))
-                    .map(|it| 1 << it)
-                    .sum();
+                world.fail_over();
                 world.quarantined = self.variant != Variant::NoQuarantine;
             }
             Step::EndQuarantine => world.quarantined = false,

@@ -101,24 +101,23 @@ where
     read::tally(db, &found);
     let out_of_reach = found.iter().any(|sought| matches!(sought, Sought::OutOfReach));
     for (place, sought) in found.into_iter().enumerate() {
-        let (row, grant) = match sought {
-            Sought::Hit(row) => (Some(row), None),
+        rows.push(match sought {
+            Sought::Hit(row) => Some(row),
             Sought::Due(row, grant) => {
                 due.push((place, grant));
-                (Some(row), None)
+                Some(row)
             }
-            Sought::Absent => (None, None),
-            Sought::Granted(grant) => (None, Some(grant)),
+            Sought::Absent => None,
+            Sought::Granted(grant) => {
+                missing.push(place);
+                grants.push((place, grant));
+                None
+            }
             Sought::Open { .. } | Sought::Bypass | Sought::Filling | Sought::OutOfReach => {
                 missing.push(place);
-                (None, None)
+                None
             }
-        };
-        if let Some(grant) = grant {
-            missing.push(place);
-            grants.push((place, grant));
-        }
-        rows.push(row);
+        });
     }
     let _pass = match out_of_reach {
         true => Some(super::wait::pass(db).await),

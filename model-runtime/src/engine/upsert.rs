@@ -215,13 +215,23 @@ where
         }
         false => lock_and_update(db, statement, lookup, &guards, one_row).await?,
     };
-    for row in &rows {
+    touch_updated::<M, S>(db, &rows, mask).await?;
+    Ok(rows.len())
+}
+
+/// The fields of `mask` of these rows were written.
+async fn touch_updated<M, S>(db: &mut S, rows: &[M], mask: u64) -> Result<()>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    for row in rows {
         write::touch::<M, S>(db, row).await?;
     }
-    if write::makes_keys::<M>(mask) {
-        touch_stored::<M, S>(db, &rows.iter().map(M::Pk::of).collect::<Vec<_>>(), mask).await?;
+    match write::makes_keys::<M>(mask) {
+        true => touch_stored::<M, S>(db, &rows.iter().map(M::Pk::of).collect::<Vec<_>>(), mask).await,
+        false => Ok(()),
     }
-    Ok(rows.len())
 }
 
 /// The updated rows, as the statement returns them.

@@ -84,11 +84,7 @@ fn packed(alike: &[Command]) -> Option<Cmd> {
             }
             out
         }
-        Command::Scan { prefix, cursor } => {
-            let mut out = redis::cmd("SCAN");
-            out.arg(*cursor).arg("MATCH").arg(format!("{}*", escaped(prefix))).arg("COUNT").arg(SCANNED);
-            out
-        }
+        Command::Scan { prefix, cursor } => scan(prefix, *cursor),
         Command::Deref { pointer } => script(&scripts::DEREF, [pointer.as_str()]),
         Command::Lease { key, token, ttl_ms } => {
             let mut out = redis::cmd("SET");
@@ -122,6 +118,12 @@ fn packed(alike: &[Command]) -> Option<Cmd> {
         }
     };
     Some(call)
+}
+
+fn scan(prefix: &str, cursor: u64) -> Cmd {
+    let mut out = redis::cmd("SCAN");
+    out.arg(cursor).arg("MATCH").arg(format!("{}*", escaped(prefix))).arg("COUNT").arg(SCANNED);
+    out
 }
 
 /// A text that stands for itself in a pattern of Redis.
