@@ -143,11 +143,10 @@ fn joining_an_older_load_is_caught() {
     is_caught(Variant::JoinsOlderLoad, QUIET, "strong");
 }
 
-/// Three writers and three readers.
+/// Three writers, of which one may die and one may lose the answer to its COMMIT.
 #[test]
-#[ignore = "minutes; run with --ignored"]
 fn a_larger_world_holds_as_well() {
-    let budgets = Budgets { crashes: 1, unknown: 1, failovers: 1, ..QUIET };
-    let rules = Rules { variant: Variant::Protocol, writers: 3, reads: vec![2, 1, 1], budgets };
+    let budgets = Budgets { crashes: 1, unknown: 1, ..QUIET };
+    let rules = Rules { variant: Variant::Protocol, writers: 3, reads: vec![1, 1], budgets };
     assert_eq!(explore(rules).broken, [] as [&str; 0]);
 }

@@ -107,13 +107,14 @@ impl Rules {
     }
 
     fn place(&self, world: &mut World, writer: usize) {
-        // Deadlines differ, so that they pass one by one.
-        world.now += 1;
+        // Deadlines differ, so that they pass one by one; time itself passes only where it is let, else a later intent
+        // could outlast one that its writer still counts on.
+        world.placed += 1;
         let before = match self.variant {
             Variant::SingleToken => None,
             _ => slot_of(world.slot.as_ref()),
         };
-        let placed = protocol::place(before, Self::token(writer), LIFETIME, world.now);
+        let placed = protocol::place(before, Self::token(writer), LIFETIME + world.placed, world.now);
         world.put(Some(placed));
     }
 

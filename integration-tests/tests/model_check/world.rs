@@ -36,6 +36,8 @@ pub(crate) struct Budgets {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct World {
     pub(crate) now: u64,
+    /// How many intents were placed.
+    pub(crate) placed: u64,
     /// The bytes under the key and when they expire.
     pub(crate) slot: Option<(Vec<u8>, u64)>,
     /// What a replica holds of it.
@@ -255,6 +257,7 @@ impl Model for Rules {
     fn init_states(&self) -> Vec<World> {
         vec![World {
             now: START,
+            placed: 0,
             slot: None,
             copy: None,
             epoch: 1,

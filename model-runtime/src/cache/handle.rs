@@ -144,9 +144,9 @@ impl Cache {
     pub fn clear<M: SentryModel>(&self) -> Fallible<u64> {
         let (mut cursor, mut count) = (0, 0);
         loop {
-            let (next, deletions) = page(self.call(&[self.scan::<M>(cursor)]).map_err(out_of_reach)?);
+            let (next, deletions) = page(self.call(&[self.scan::<M>(cursor)]).map_err(unclear::<M>)?);
             for chunk in deletions.chunks(DRAIN_CHUNK) {
-                self.call(chunk).map_err(out_of_reach)?;
+                self.call(chunk).map_err(unclear::<M>)?;
             }
             (cursor, count) = (next, count + deletions.len() as u64);
             if cursor == 0 {
@@ -164,9 +164,9 @@ impl Cache {
         let (mut cursor, mut count) = (0, 0);
         loop {
             let scan = [self.scan::<M>(cursor)];
-            let (next, deletions) = page(self.call_async(&scan).await.map_err(out_of_reach)?);
+            let (next, deletions) = page(self.call_async(&scan).await.map_err(unclear::<M>)?);
             for chunk in deletions.chunks(DRAIN_CHUNK) {
-                self.call_async(chunk).await.map_err(out_of_reach)?;
+                self.call_async(chunk).await.map_err(unclear::<M>)?;
             }
             (cursor, count) = (next, count + deletions.len() as u64);
             if cursor == 0 {
@@ -273,6 +273,7 @@ impl Drop for Inner {
     }
 }
 
-pub(crate) fn out_of_reach(error: StoreError) -> Error {
-    Error::Cache(error.0)
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn unclear<M: SentryModel>(error: StoreError) -> Error {
+    Error::Cache(format!("{}: entries may be left, call `clear` again: {error}", M::NAME))
 }

@@ -2,7 +2,6 @@
 //!
 //! An entry is a key without the cache's prefix: `Project:` and the hash of its text, or, where a trigger wrote it, the
 //! text itself.
-use super::handle::out_of_reach;
 use super::key::hashed;
 use super::send::deletions;
 use crate::engine::{Executor, Scope, begin, finish};
@@ -34,7 +33,9 @@ pub(crate) async fn store<S: Executor>(db: &mut S, keys: BTreeSet<String>) -> Re
 /// Tells the cache of the stored keys; returns how many there were.
 pub(crate) async fn sweep<S: Executor>(db: &mut S) -> Result<usize> {
     if db.scope() != Scope::Autocommit {
-        return Err(Error::Query("the outbox is swept outside of transactions".into()));
+        return Err(Error::Query(
+            "the outbox cannot be swept inside a transaction; call `sweep_outbox` outside".into(),
+        ));
     }
     let mut count = 0;
     loop {
@@ -51,8 +52,11 @@ pub(crate) async fn sweep<S: Executor>(db: &mut S) -> Result<usize> {
 /// The rows are locked until the commit, so that a sweep which dies leaves them to another.
 async fn sweep_some<S: Executor>(db: &mut S) -> Result<usize> {
     let catalog = S::Backend::CATALOG.map(|catalog| catalog.outbox);
-    let sql = catalog
-        .ok_or_else(|| Error::Query("nobody told how this database stores keys for the cache".into()))?;
+    let sql = catalog.ok_or_else(|| {
+        Error::Query(
+            "nobody told how this database stores keys for the cache; give its `Dialect` a `CATALOG`".into(),
+        )
+    })?;
     let select = Statement::new().sql("SELECT CAST(id AS ").sql(sql.text);
     let select = select.sql("), entry FROM model_cache_outbox ORDER BY id LIMIT 256").sql(sql.skip_locked);
     let (mut ids, mut keys) = (Vec::new(), Vec::new());
@@ -63,7 +67,8 @@ async fn sweep_some<S: Executor>(db: &mut S) -> Result<usize> {
     }
     if !keys.is_empty() {
         // Committed rows only are seen here, so that no reader after this fills what was before them.
-        db.store(&deletions(&keys)).await.map_err(out_of_reach)?;
+        let told = db.store(&deletions(&keys)).await;
+        told.map_err(|error| Error::Cache(format!("the keys stay in the outbox, sweep it again: {error}")))?;
     }
     if ids.is_empty() {
         return Ok(0);

@@ -1,7 +1,7 @@
 //! A write's part in the protocol: intents before the commit, their release after it.
 use super::codec::CacheSpec;
 use super::entry::{Token, new_token};
-use super::handle::{Cache, out_of_reach};
+use super::handle::Cache;
 use super::keeper::Hold;
 use super::observe::Event;
 use super::outage::OutagePolicy;
@@ -284,7 +284,10 @@ where
     for chunk in deletions(&entries).chunks(BATCH) {
         if let Err(error) = db.store(chunk).await {
             db.cache().postpone(&entries);
-            return Err(out_of_reach(error));
+            return Err(Error::Cache(format!(
+                "{}: the cache is told later of what others wrote: {error}",
+                M::NAME
+            )));
         }
     }
     Ok(())
