@@ -21,8 +21,8 @@ pub(super) fn expand(model: &Model) -> TokenStream {
 //         jitter_percent: 10,
 //         negative_ms: 0,
 //         outage: __rt::OutagePolicy::Proceed,
-//         key: __rt::key_texts::<(__rt::Col<Project, projects::id>,)>,
-//         texts: <(__rt::Col<Project, projects::id>,) as __rt::KeyTexts>::texts,
+//         text_of: __rt::key_text::<(__rt::Col<Project, projects::id>,)>,
+//         text: <(__rt::Col<Project, projects::id>,) as __rt::KeyTexts>::text,
 //         lookups: &[__lookup::<projects::slug>(), …],
 //         encode: |__row, __out| {
 //             __rt::Encoder::field(__out, &__row.id)?;
@@ -53,8 +53,8 @@ fn cache(model: &Model) -> Option<TokenStream> {
                 jitter_percent: #jitter,
                 negative_ms: #negative,
                 outage: #outage,
-                key: __rt::key_texts::<#key>,
-                texts: <#key as __rt::KeyTexts>::texts,
+                text_of: __rt::key_text::<#key>,
+                text: <#key as __rt::KeyTexts>::text,
                 lookups: &[#(__lookup::<#lookups>()),*],
                 encode: |__row, __out| {
                     #encode

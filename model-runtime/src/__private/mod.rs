@@ -5,7 +5,7 @@ pub use helpers::{
     apply, copy_if, field_number, fill_default, fill_now, is_dirty, read_field, swap_if, vacant,
 };
 
-pub use crate::cache::codec::{CacheSpec, CodecError, Decoder, Encoder, Fingerprint, LookupSpec, key_texts};
+pub use crate::cache::codec::{CacheSpec, CodecError, Decoder, Encoder, Fingerprint, LookupSpec, key_text};
 pub use crate::cache::outage::OutagePolicy;
 pub use crate::error::Error;
 pub use crate::field::normal::iexact;

@@ -7,9 +7,10 @@ use crate::field::{FieldOf, KeyCols, KeyTexts};
 use crate::model::SentryModel;
 use crate::schema::Describe;
 use diesel::expression::Expression;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
 use std::any::type_name;
+use std::io::ErrorKind;
 
 /// Part of the fingerprint: another encoding is another number.
 const CODEC_VERSION: &str = "msgpack-1";
@@ -38,8 +39,8 @@ pub enum CodecError {
     #[error("decode: {0}")]
     Decode(#[from] rmp_serde::decode::Error),
     /// Bytes are left after the last field.
-    #[error("{0} bytes after the last field")]
-    Trailing(usize),
+    #[error("bytes are left after the last field")]
+    Trailing,
     /// The row is larger than what is cached.
     #[error("the row is larger than {MAX_ROW_BYTES} bytes")]
     TooLarge,
@@ -61,13 +62,12 @@ impl Encoder {
 }
 
 /// Hands out the fields of a row.
-// One for all fields: its buffer for texts is used again.
 #[derive(Debug)]
-pub struct Decoder<'i>(rmp_serde::Deserializer<rmp_serde::decode::ReadReader<&'i [u8]>>);
+pub struct Decoder<'i>(rmp_serde::Deserializer<rmp_serde::decode::ReadRefReader<'i, [u8]>>);
 
 impl<'i> Decoder<'i> {
     fn new(bytes: &'i [u8]) -> Self {
-        let mut fields = rmp_serde::Deserializer::new(bytes);
+        let mut fields = rmp_serde::Deserializer::from_read_ref(bytes);
         fields.set_max_depth(MAX_DEPTH);
         Self(fields)
     }
@@ -79,10 +79,14 @@ impl<'i> Decoder<'i> {
     pub fn field<T: Cacheable>(&mut self) -> Result<T, CodecError> {
         Ok(T::deserialize(&mut self.0)?)
     }
-}
 
-/// The fields' names and key texts of one key.
-pub(crate) type Texts = Vec<(&'static str, String)>;
+    /// Whether no byte is left.
+    // The reader does not tell its place: at the end it finds no next marker.
+    fn is_at_end(&mut self) -> bool {
+        let next = IgnoredAny::deserialize(&mut self.0);
+        matches!(next, Err(rmp_serde::decode::Error::InvalidMarkerRead(error)) if error.kind() == ErrorKind::UnexpectedEof)
+    }
+}
 
 /// How a model is cached; one static per model that has `#[cache_fields]`.
 pub struct CacheSpec<M: SentryModel> {
@@ -94,10 +98,10 @@ pub struct CacheSpec<M: SentryModel> {
     pub negative_ms: u64,
     /// What becomes of a write that the cache cannot be told of.
     pub outage: OutagePolicy,
-    /// The primary key's texts, of a row.
-    pub key: fn(&M) -> Texts,
+    /// The primary key's text, of a row.
+    pub text_of: fn(&M) -> String,
     /// The same, of the key.
-    pub texts: fn(&<M::Pk as KeyCols>::Key) -> Texts,
+    pub text: fn(&<M::Pk as KeyCols>::Key) -> String,
     /// The unique lookups.
     pub lookups: &'static [LookupSpec<M>],
     /// Appends every field.
@@ -120,10 +124,7 @@ impl<M: SentryModel> CacheSpec<M> {
         }
         let mut input = Decoder::new(bytes);
         let row = (self.decode)(&mut input)?;
-        match input.0.get_ref().len() {
-            0 => Ok(row),
-            left => Err(CodecError::Trailing(left)),
-        }
+        if input.is_at_end() { Ok(row) } else { Err(CodecError::Trailing) }
     }
 }
 
@@ -142,7 +143,7 @@ pub struct LookupSpec<M> {
     /// The fields' names in its key.
     pub(crate) names: &'static [&'static str],
     pub(crate) functions: &'static [Option<&'static str>],
-    pub(crate) texts: fn(&M) -> Texts,
+    pub(crate) text_of: fn(&M) -> String,
     pub(crate) is_null: fn(&M) -> bool,
 }
 
@@ -155,7 +156,7 @@ impl<M> LookupSpec<M> {
             columns: K::COLUMNS,
             names: K::NAMES,
             functions: K::FUNCTIONS,
-            texts: key_texts::<K>,
+            text_of: key_text::<K>,
             is_null: key_is_null::<K>,
         }
     }
@@ -167,9 +168,9 @@ impl<M> std::fmt::Debug for LookupSpec<M> {
     }
 }
 
-/// The texts of the key `K` of a row.
-pub fn key_texts<K: KeyTexts>(row: &<K as KeyCols>::Model) -> Texts {
-    K::texts(&K::of(row))
+/// The text of the key `K` of a row.
+pub fn key_text<K: KeyTexts>(row: &<K as KeyCols>::Model) -> String {
+    K::text(&K::of(row))
 }
 
 fn key_is_null<K: KeyTexts>(row: &<K as KeyCols>::Model) -> bool {

@@ -1,7 +1,7 @@
 //! The handle that applications hold: every call of a session to the store goes through it.
 use super::builder::CacheBuilder;
 use super::canary::Canary;
-use super::codec::key_texts;
+use super::codec::key_text;
 use super::flight::Flights;
 use super::gate::Gate;
 use super::keeper::Keeper;
@@ -208,7 +208,7 @@ impl Cache {
     /// The key of a row's entry, for diagnosis.
     #[must_use]
     pub fn row_key<M: SentryModel<Pk: KeyTexts>>(&self, row: &M) -> String {
-        self.key(M::NAME, &key_texts::<M::Pk>(row))
+        self.key(M::NAME, &key_text::<M::Pk>(row))
     }
 
     pub(super) fn new(store: Arc<dyn Store>, config: Config) -> Self {
@@ -229,8 +229,8 @@ impl Cache {
         Command::Scan { prefix: format!("{}:{}:", self.0.config.prefix, M::NAME), cursor }
     }
 
-    pub(crate) fn key(&self, model: &str, fields: &[(&str, String)]) -> String {
-        make_key(&self.0.config.prefix, model, fields)
+    pub(crate) fn key(&self, model: &str, text: &str) -> String {
+        make_key(&self.0.config.prefix, model, text)
     }
 
     pub(crate) fn counters(&self) -> &Counters {

@@ -34,12 +34,18 @@ impl<T: KeyText> KeyText for Option<T> {
 }
 
 // Writing to a `String` does not fail.
-macro_rules! displayed { ($($t:ty)*) => { $(impl KeyText for $t {
+macro_rules! integers { ($($t:ty)*) => { $(impl KeyText for $t {
     fn write_key(&self, out: &mut String) {
-        let _ = write!(out, "{self}");
+        out.push_str(itoa::Buffer::new().format(*self));
     }
 })* } }
-displayed!(i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize char);
+integers!(i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize);
+
+impl KeyText for char {
+    fn write_key(&self, out: &mut String) {
+        out.push(*self);
+    }
+}
 
 impl KeyText for bool {
     /// `True` and `False`, as the origin's `unicode(value)` has it.
@@ -119,48 +125,46 @@ mod with_time {
     }
 }
 
-/// `prefix:Model:md5(field=value)`, byte for byte as `sentry.db.models` made it for one field.
+/// The text of a key: `field=value`.
 ///
 /// Several fields are sorted by name and joined by `:`; there `%`, `:` and `=` in values are escaped, so that
 /// no two keys share a text.
-#[must_use]
-pub fn make_key(prefix: &str, model: &str, fields: &[(&str, String)]) -> String {
-    match fields {
-        [(name, value)] => of_text(prefix, model, &[name, "=", value]),
-        _ => of_text(prefix, model, &[&composite(fields)]),
+pub(crate) fn text_of(parts: &[(&str, &dyn KeyText)]) -> String {
+    let mut out = String::with_capacity(32);
+    if let [(name, value)] = parts {
+        out.extend([name, "="]);
+        value.write_key(&mut out);
+        return out;
     }
+    let mut sorted: Vec<_> = parts.iter().collect();
+    sorted.sort_by_key(|(name, _)| *name);
+    for (place, (name, value)) in sorted.into_iter().enumerate() {
+        let mut text = String::new();
+        value.write_key(&mut text);
+        out.extend([if place == 0 { "" } else { ":" }, name, "=", &escaped(&text)]);
+    }
+    out
 }
 
-/// The key of an outbox entry: `Model:text` or `Model:hash`, of which the text alone has a `=`. None for what is neither.
-pub(crate) fn hashed(prefix: &str, entry: &str) -> Option<String> {
-    let (model, text) = entry.split_once(':')?;
-    Some(match text.contains('=') {
-        true => of_text(prefix, model, &[text]),
-        false => format!("{prefix}:{entry}"),
-    })
-}
-
-fn of_text(prefix: &str, model: &str, text: &[&str]) -> String {
-    let mut digest = Md5::new();
-    for part in text {
-        digest.update(part);
-    }
+/// `prefix:Model:md5(text)`, byte for byte as `sentry.db.models` made it for one field.
+pub(crate) fn make_key(prefix: &str, model: &str, text: &str) -> String {
     let mut key = String::with_capacity(prefix.len() + model.len() + 2 + 32);
     key.extend([prefix, ":", model, ":"]);
-    // Each lookup makes a key, and `{byte:02x}` takes as long as the digest.
-    for byte in digest.finalize() {
-        key.extend([byte >> 4, byte & 15].map(|digit| char::from(HEX[usize::from(digit)])));
-    }
+    // Each lookup makes a key, and `{byte:02x}` takes longer than the digest.
+    let digits = Md5::digest(text).0.map(|byte| [byte >> 4, byte & 15].map(|digit| HEX[usize::from(digit)]));
+    key.push_str(std::str::from_utf8(digits.as_flattened()).unwrap_or_default());
     key
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-fn composite(fields: &[(&str, String)]) -> String {
-    let mut sorted: Vec<_> = fields.iter().collect();
-    sorted.sort_by_key(|(name, _)| *name);
-    let pairs: Vec<_> = sorted.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect();
-    pairs.join(":")
+/// The key of an outbox entry: `Model:text` or `Model:hash`, of which the text alone has a `=`. None for what is neither.
+pub(crate) fn hashed(prefix: &str, entry: &str) -> Option<String> {
+    let (model, text) = entry.split_once(':')?;
+    Some(match text.contains('=') {
+        true => make_key(prefix, model, text),
+        false => format!("{prefix}:{entry}"),
+    })
 }
 
 fn escaped(value: &str) -> String {
@@ -177,24 +181,21 @@ mod tests {
             serde_json::from_str(include_str!("../../../integration-tests/data/make_key.json")).unwrap();
         for vector in vectors.as_array().unwrap() {
             let fields = vector["fields"].as_object().unwrap();
-            let resolved: Vec<(&str, String)> = fields
-                .iter()
-                .map(|(name, value)| {
-                    (if name == "pk" { "id" } else { name.as_str() }, value.as_str().unwrap().into())
-                })
-                .collect();
-            assert_eq!(make_key("modelcache", vector["model"].as_str().unwrap(), &resolved), vector["key"]);
+            let values: Vec<_> = fields.values().map(|value| value.as_str().unwrap()).collect();
+            let names = fields.keys().map(|name| if name == "pk" { "id" } else { name });
+            let parts: Vec<_> = names.zip(values.iter().map(|value| value as &dyn KeyText)).collect();
+            let model = vector["model"].as_str().unwrap();
+            assert_eq!(make_key("modelcache", model, &text_of(&parts)), vector["key"]);
         }
     }
 
     #[test]
     fn composite_keys_do_not_collide() {
-        let key = |a: &str, b: &str| make_key("p", "M", &[("a", a.into()), ("b", b.into())]);
+        let key = |a: &str, b: &str| text_of(&[("a", &a), ("b", &b)]);
         let keys = [key("1", "2"), key("1:b=2", ""), key("1%3Ab%3D2", ""), key("", "1:b=2"), key("2", "1")];
         let distinct: std::collections::HashSet<_> = keys.iter().collect();
         assert_eq!(distinct.len(), keys.len());
-        let swapped = make_key("p", "M", &[("b", "2".into()), ("a", "1".into())]);
-        assert_eq!(swapped, key("1", "2"), "sorted by name");
+        assert_eq!(text_of(&[("b", &"2"), ("a", &"1")]), key("1", "2"), "sorted by name");
     }
 
     #[test]

@@ -247,7 +247,7 @@ where
 {
     let Some(spec) = M::cache().filter(|spec| spec.negative_ms > 0) else { return Ok(()) };
     let pointers = spec.lookups.iter().filter(|lookup| lookup.mask & mask != 0 && !(lookup.is_null)(row));
-    let mut entries: Vec<_> = pointers.map(|lookup| db.cache().key(M::NAME, &(lookup.texts)(row))).collect();
+    let mut entries: Vec<_> = pointers.map(|lookup| db.cache().key(M::NAME, &(lookup.text_of)(row))).collect();
     if M::Pk::MASK & mask != 0 {
         entries.push(row_key(db, spec, row));
     }
@@ -264,7 +264,7 @@ where
     S: Executor,
 {
     let Some(spec) = M::cache() else { return Ok(()) };
-    let entries: Vec<_> = keys.iter().map(|key| db.cache().key(M::NAME, &(spec.texts)(key))).collect();
+    let entries: Vec<_> = keys.iter().map(|key| db.cache().key(M::NAME, &(spec.text)(key))).collect();
     touch_entries::<M, S>(db, spec, entries).await
 }
 
@@ -343,8 +343,8 @@ where
     let moved =
         spec.lookups.iter().filter(|lookup| lookup.mask & mask != 0 && !(lookup.is_null)(base)).filter_map(
             |lookup| {
-                let old = (lookup.texts)(base);
-                let gone = new.is_none_or(|new| (lookup.texts)(new) != old);
+                let old = (lookup.text_of)(base);
+                let gone = new.is_none_or(|new| (lookup.text_of)(new) != old);
                 gone.then(|| db.cache().key(M::NAME, &old))
             },
         );
@@ -352,5 +352,5 @@ where
 }
 
 fn row_key<M: SentryModel, S: Executor>(db: &S, spec: &'static CacheSpec<M>, row: &M) -> String {
-    db.cache().key(M::NAME, &(spec.key)(row))
+    db.cache().key(M::NAME, &(spec.text_of)(row))
 }

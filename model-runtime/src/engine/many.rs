@@ -1,7 +1,7 @@
 //! Lookups of many rows at once: the same steps as of one, each for all of them.
 use super::read::from_database;
 use super::{Executor, Scope};
-use crate::cache::codec::{CacheSpec, Texts};
+use crate::cache::codec::CacheSpec;
 use crate::cache::read::{self, Answered, Grant, Sought};
 use crate::error::Result;
 use crate::field::{KeyTexts, LookupKind};
@@ -20,20 +20,27 @@ where
     S: Executor,
 {
     // NULL has no text and is not cached.
-    let texts: Vec<_> = keys.iter().map(|key| (!K::is_null(key)).then(|| K::texts(key))).collect();
+    let texts: Vec<_> = keys.iter().map(|key| (!K::is_null(key)).then(|| K::text(key))).collect();
     // Each row is asked for once.
     let (mut wanted, mut known) = (Vec::with_capacity(keys.len()), HashMap::with_capacity(keys.len()));
-    let mut place_of = |key, texts| {
-        *known.entry(texts).or_insert_with(|| {
-            wanted.push((key, texts));
+    let mut place_of = |key, text| {
+        *known.entry(text).or_insert_with(|| {
+            wanted.push((key, text));
             wanted.len() - 1
         })
     };
     let asked = keys.iter().zip(&texts);
-    let places: Vec<_> = asked.map(|(key, texts)| Some(place_of(key, texts.as_ref()?))).collect();
-    let mut rows = Vec::with_capacity(wanted.len());
+    let places: Vec<_> = asked.map(|(key, text)| Some(place_of(key, text.as_deref()?))).collect();
+    let mut rows = Vec::new();
     for chunk in wanted.chunks(CHUNK) {
-        rows.extend(get_chunk::<M, K, S>(db, chunk, kind).await?);
+        let mut found = get_chunk::<M, K, S>(db, chunk, kind).await?;
+        match rows.is_empty() {
+            true => rows = found,
+            false => rows.append(&mut found),
+        }
+    }
+    if rows.len() == keys.len() {
+        return Ok(rows);
     }
     // A row that is asked for again is copied, and goes with the last who asks.
     let mut asking = vec![0_usize; rows.len()];
@@ -53,8 +60,8 @@ where
     Ok(found)
 }
 
-/// A key and its texts.
-type Wanted<'k, K> = (&'k K, &'k Texts);
+/// A key and its text.
+type Wanted<'k, K> = (&'k K, &'k str);
 
 async fn get_chunk<M, K, S>(
     db: &mut S,
@@ -71,11 +78,11 @@ where
         load::<M, K, S>(db, wanted, (0..wanted.len()).collect(), &mut rows).await?;
         return Ok(rows);
     };
-    let entries: Vec<_> = wanted.iter().map(|(_, texts)| db.cache().key(M::NAME, texts)).collect();
+    let entries: Vec<_> = wanted.iter().map(|(_, text)| db.cache().key(M::NAME, text)).collect();
     let (mut found, pointers) = match kind {
-        LookupKind::PrimaryKey => (read::rows(db, spec, &entries).await, None),
+        LookupKind::PrimaryKey => (read::rows(db, spec, entries).await, None),
         LookupKind::Unique => {
-            let carries = |place: usize, row: &M| K::texts(&K::of(row)) == *wanted[place].1;
+            let carries = |place: usize, row: &M| K::text(&K::of(row)) == wanted[place].1;
             (read::pointed(db, spec, &entries, carries).await, Some(entries))
         }
     };
@@ -104,7 +111,7 @@ where
         rows.push(match sought {
             Sought::Hit(row) => Some(row),
             Sought::Due(row, grant) => {
-                due.push((place, grant));
+                due.push((place, *grant));
                 Some(row)
             }
             Sought::Absent => None,
@@ -174,13 +181,12 @@ where
         return Ok(());
     }
     let loaded = select_any::<M, K, S>(db, missing.iter().map(|place| wanted[*place].0)).await?;
-    let mut by_texts: HashMap<Texts, M> =
-        loaded.into_iter().map(|row| (K::texts(&K::of(&row)), row)).collect();
+    let mut by_text: HashMap<String, M> = loaded.into_iter().map(|row| (K::text(&K::of(&row)), row)).collect();
     for place in &missing {
-        rows[*place] = by_texts.remove(wanted[*place].1);
+        rows[*place] = by_text.remove(wanted[*place].1);
     }
     // A collation may find a row by another spelling than its own.
-    for place in missing.into_iter().filter(|_| !by_texts.is_empty()) {
+    for place in missing.into_iter().filter(|_| !by_text.is_empty()) {
         if rows[place].is_none() {
             rows[place] = from_database::<M, K, S>(db, wanted[place].0).await?;
         }

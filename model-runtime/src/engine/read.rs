@@ -1,6 +1,6 @@
 //! Lookups, through the cache where the row may come from it.
 use super::{Executor, Scope};
-use crate::cache::codec::{CacheSpec, Texts};
+use crate::cache::codec::CacheSpec;
 use crate::cache::flight::{self, Landing, Lead, Seat};
 use crate::cache::gate::Pass;
 use crate::cache::observe::Event;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 pub(crate) async fn get<M, K, S>(
     db: &mut S,
     key: &K::Key,
-    texts: &Texts,
+    text: &str,
     kind: LookupKind,
 ) -> Result<Option<M>>
 where
@@ -28,15 +28,15 @@ where
     let Some(spec) = M::cache().filter(cached) else {
         return from_database::<M, K, S>(db, key).await;
     };
-    let entry = db.cache().key(M::NAME, texts);
-    Lookup::<M, K> { spec, key, texts, entry, kind }.run(db).await
+    let entry = db.cache().key(M::NAME, text);
+    Lookup::<M, K> { spec, key, text, entry, kind }.run(db).await
 }
 
 /// One lookup of a cached row.
 pub(super) struct Lookup<'l, M: SentryModel, K: KeyTexts<Model = M>> {
     pub(super) spec: &'static CacheSpec<M>,
     pub(super) key: &'l K::Key,
-    pub(super) texts: &'l Texts,
+    pub(super) text: &'l str,
     /// The key of the row's entry, or of the pointer.
     pub(super) entry: String,
     pub(super) kind: LookupKind,
@@ -75,11 +75,11 @@ impl<M: SentryModel, K: KeyTexts<Model = M>> Lookup<'_, M, K> {
 
     /// What the cache says, in one round trip.
     pub(super) async fn look<S: Executor>(&self, db: &mut S) -> Sought<M> {
-        let entry = std::slice::from_ref(&self.entry);
         let found = match self.kind {
-            LookupKind::PrimaryKey => read::rows(db, self.spec, entry).await.pop(),
+            LookupKind::PrimaryKey => read::rows(db, self.spec, vec![self.entry.clone()]).await.pop(),
             LookupKind::Unique => {
                 // A pointer is only a hint: the row itself must carry the value asked for.
+                let entry = std::slice::from_ref(&self.entry);
                 read::pointed(db, self.spec, entry, |_, row: &M| self.is_carried_by(row)).await.pop()
             }
         };
@@ -87,7 +87,7 @@ impl<M: SentryModel, K: KeyTexts<Model = M>> Lookup<'_, M, K> {
     }
 
     fn is_carried_by(&self, row: &M) -> bool {
-        K::texts(&K::of(row)) == *self.texts
+        K::text(&K::of(row)) == self.text
     }
 
     /// What needs no reading, or, for a hit whose time is nearly over, a reading that may fail.
@@ -101,7 +101,7 @@ impl<M: SentryModel, K: KeyTexts<Model = M>> Lookup<'_, M, K> {
                 self.watch(db, &row).await;
                 Ok(Some(row))
             }
-            Sought::Due(old, grant) => match self.load(db, grant).await {
+            Sought::Due(old, grant) => match self.load(db, *grant).await {
                 Ok(row) => Ok(row),
                 Err(error) => {
                     tracing::warn!(model = M::NAME, %error, "a row was not refreshed ahead of its end");
@@ -195,8 +195,8 @@ where
     let mut rows = db.rows(select::<M, S>(pairs.normalized::<K>())).await?;
     if K::FUNCTIONS.iter().any(Option::is_some) {
         // The database may take more texts for the same than the normal form does.
-        let wanted = K::texts(key);
-        rows.retain(|row| K::texts(&K::of(row)) == wanted);
+        let wanted = K::text(key);
+        rows.retain(|row| K::text(&K::of(row)) == wanted);
     }
     if rows.len() > 1 {
         return Err(Error::Query(format!(

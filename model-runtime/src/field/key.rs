@@ -1,6 +1,6 @@
 //! Lookup keys: which columns a cached lookup goes by, and the values it takes.
 use super::{Assign, FieldOf, ToField};
-use crate::cache::key::KeyText;
+use crate::cache::key::{KeyText, text_of};
 use crate::model::SentryModel;
 use std::marker::PhantomData;
 
@@ -60,7 +60,9 @@ pub trait KeyTexts: KeyCols {
     /// The fields' names in the text of a key.
     const NAMES: &'static [&'static str];
 
-    /// The fields' names and the texts of their values.
+    /// The key's text: `field=value`, of several fields sorted by name.
+    fn text(key: &Self::Key) -> String;
+    /// The fields' names and the texts of their values, for messages.
     fn texts(key: &Self::Key) -> Vec<(&'static str, String)>;
     /// Whether one of the values is NULL, so that the key has no text.
     fn is_null(key: &Self::Key) -> bool;
@@ -139,6 +141,10 @@ macro_rules! keys { ($(($($C:ident $i:tt),+))*) => { $(
         $(PartValue<$C>: KeyText),+
     {
         const NAMES: &'static [&'static str] = &[$($C::NAME),+];
+
+        fn text(key: &Self::Key) -> String {
+            text_of(&[$(($C::NAME, &key.$i)),+])
+        }
 
         fn texts(key: &Self::Key) -> Vec<(&'static str, String)> {
             vec![$(($C::NAME, text(&key.$i))),+]

@@ -30,9 +30,9 @@ where
     type Output = Tracked<M>;
 
     async fn run(self, db: &mut S) -> Result<Tracked<M>> {
-        let texts = K::texts(&self.key);
+        let text = K::text(&self.key);
         let span = tracing::debug_span!("get_from_cache", model = M::NAME, outcome = tracing::field::Empty);
-        let row = get::<M, K, S>(db, &self.key, &texts, self.kind).instrument(span).await?;
+        let row = get::<M, K, S>(db, &self.key, &text, self.kind).instrument(span).await?;
         row.map(Tracked::stored)
             .ok_or_else(|| Error::DoesNotExist { model: M::NAME, lookup: described::<K>(&self.key) })
     }

@@ -40,7 +40,7 @@ pub(crate) enum Sought<M> {
     /// The cache knows that there is no such row.
     Absent,
     /// A hit whose time is nearly over: ask the database already, and fill.
-    Due(M, Grant),
+    Due(M, Box<Grant>),
     /// Nothing of use; [`claim`] these.
     Open {
         row: Option<Vacancy>,
@@ -68,16 +68,20 @@ pub(crate) struct Grant {
 pub(crate) async fn rows<M: SentryModel, S: Executor>(
     db: &mut S,
     spec: &'static CacheSpec<M>,
-    keys: &[String],
+    keys: Vec<String>,
 ) -> Vec<Sought<M>> {
-    let gets: Vec<_> = keys.iter().map(|key| Command::Get { key: key.clone() }).collect();
+    let gets: Vec<_> = keys.into_iter().map(|key| Command::Get { key }).collect();
     let Ok(Answer { epoch, quarantined, replies }) = db.store(&gets).await else {
-        return keys.iter().map(|_| Sought::OutOfReach).collect();
+        return gets.iter().map(|_| Sought::OutOfReach).collect();
     };
     let now_ms = wall_ms();
-    let judge =
-        |(key, reply): (&String, Reply)| judged(db, spec, key, entry_of(reply).as_deref(), epoch, now_ms);
-    let found = keys.iter().zip(replies).map(judge).collect();
+    let judge = |(get, reply): (&Command, Reply)| match (get, reply) {
+        (Command::Get { key }, Reply::Entry(found)) => {
+            judged(db, spec, key, found.as_deref(), epoch, now_ms)
+        }
+        _ => Sought::Bypass,
+    };
+    let found = gets.iter().zip(replies).map(judge).collect();
     if quarantined { closed(found) } else { found }
 }
 
@@ -166,7 +170,7 @@ fn judged<M: SentryModel, S: Executor>(
             Ok(row) => {
                 let expect = header().unwrap_or_default();
                 let lease = Lease { key: key.to_owned(), expect, epoch, granted: Instant::now() };
-                Sought::Due(row, Grant { row: Some(lease), pointer: None })
+                Sought::Due(row, Box::new(Grant { row: Some(lease), pointer: None }))
             }
             Err(error) => {
                 tracing::warn!(model = M::NAME, %error, "an undecodable entry is replaced");
@@ -199,13 +203,6 @@ fn is_due<S: Executor>(db: &S, meta: Meta, now_ms: u64) -> bool {
 fn wall_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn entry_of(reply: Reply) -> Option<Vec<u8>> {
-    match reply {
-        Reply::Entry(entry) => entry,
-        Reply::Pair { .. } | Reply::Done(_) | Reply::Page { .. } => None,
-    }
 }
 
 /// Counts what a lookup came to, and says so in its span.
