@@ -1,7 +1,9 @@
 //! The bytes of a cached row, field by field, and the fingerprint of their schema.
 //!
 //! Each field is encoded by itself with MessagePack, which describes its own types: a field may use
-//! `#[serde(untagged)]` or `serde_json::Value`. What serde attributes say on the *struct* is never asked.
+//! `#[serde(untagged)]` or `serde_json::Value`; chrono's timestamps are [two numbers](moment). What serde attributes say on the *struct* is never asked.
+#[cfg(feature = "chrono")]
+use super::moment::{self, Moment};
 use super::outage::OutagePolicy;
 use crate::field::{FieldOf, KeyCols, KeyTexts};
 use crate::model::SentryModel;
@@ -13,7 +15,7 @@ use std::any::type_name;
 use std::io::ErrorKind;
 
 /// Part of the fingerprint: another encoding is another number.
-const CODEC_VERSION: &str = "msgpack-1";
+const CODEC_VERSION: &str = if cfg!(feature = "chrono") { "msgpack-2, moments" } else { "msgpack-2" };
 /// How deep a cached field may nest.
 const MAX_DEPTH: usize = 128;
 /// The largest row that is cached; larger ones are read from the database.
@@ -25,8 +27,8 @@ pub(crate) const MAX_ROW_BYTES: usize = 8 << 20;
     label = "needs serde's `Serialize` and `DeserializeOwned`",
     note = "derive `serde::Serialize` and `serde::Deserialize` on the field's type, or remove `#[cache_fields]`"
 )]
-pub trait Cacheable: Serialize + DeserializeOwned {}
-impl<T: Serialize + DeserializeOwned> Cacheable for T {}
+pub trait Cacheable: Serialize + DeserializeOwned + 'static {}
+impl<T: Serialize + DeserializeOwned + 'static> Cacheable for T {}
 
 /// Why a cached row could not be written or read; a row that cannot be read is a miss.
 #[derive(Debug, thiserror::Error)]
@@ -56,8 +58,17 @@ impl Encoder {
     /// # Errors
     /// [`CodecError::Encode`], and [`CodecError::TooLarge`] once the row exceeds the limit.
     pub fn field<T: Cacheable>(&mut self, value: &T) -> Result<(), CodecError> {
-        value.serialize(&mut rmp_serde::Serializer::new(&mut self.0).with_struct_map())?;
+        self.append(value)?;
         if self.0.len() > MAX_ROW_BYTES { Err(CodecError::TooLarge) } else { Ok(()) }
+    }
+
+    fn append<T: Cacheable>(&mut self, value: &T) -> Result<(), CodecError> {
+        let mut out = rmp_serde::Serializer::new(&mut self.0).with_struct_map();
+        #[cfg(feature = "chrono")]
+        if moment::is_moment::<T>() {
+            return Ok(moment::of(value).serialize(&mut out)?);
+        }
+        Ok(value.serialize(&mut out)?)
     }
 }
 
@@ -77,6 +88,11 @@ impl<'i> Decoder<'i> {
     /// # Errors
     /// [`CodecError::Decode`].
     pub fn field<T: Cacheable>(&mut self) -> Result<T, CodecError> {
+        #[cfg(feature = "chrono")]
+        if moment::is_moment::<T>() {
+            let moment = Option::<Moment>::deserialize(&mut self.0)?;
+            return moment::field(moment).ok_or_else(|| rmp_serde::decode::Error::OutOfRange.into());
+        }
         Ok(T::deserialize(&mut self.0)?)
     }
 

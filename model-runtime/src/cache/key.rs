@@ -1,5 +1,6 @@
 //! The text of a key and the name of its entry.
 use md5::{Digest, Md5};
+#[cfg(any(feature = "uuid", feature = "chrono", feature = "time"))]
 use std::fmt::Write;
 
 /// A value that has an exact text, so that it can be part of a cache key.
@@ -33,7 +34,6 @@ impl<T: KeyText> KeyText for Option<T> {
     }
 }
 
-// Writing to a `String` does not fail.
 macro_rules! integers { ($($t:ty)*) => { $(impl KeyText for $t {
     fn write_key(&self, out: &mut String) {
         out.push_str(itoa::Buffer::new().format(*self));
@@ -80,6 +80,7 @@ impl<T: KeyText + ?Sized> KeyText for &T {
 impl KeyText for uuid::Uuid {
     /// Lower case, with hyphens.
     fn write_key(&self, out: &mut String) {
+        // Writing to a `String` does not fail.
         let _ = write!(out, "{}", self.hyphenated());
     }
 }

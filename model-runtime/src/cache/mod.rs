@@ -10,6 +10,8 @@ pub(crate) mod gate;
 mod handle;
 mod keeper;
 pub mod key;
+#[cfg(feature = "chrono")]
+mod moment;
 pub mod observe;
 pub(crate) mod outage;
 pub(crate) mod outbox;

@@ -247,7 +247,8 @@ where
 {
     let Some(spec) = M::cache().filter(|spec| spec.negative_ms > 0) else { return Ok(()) };
     let pointers = spec.lookups.iter().filter(|lookup| lookup.mask & mask != 0 && !(lookup.is_null)(row));
-    let mut entries: Vec<_> = pointers.map(|lookup| db.cache().key(M::NAME, &(lookup.text_of)(row))).collect();
+    let mut entries: Vec<_> =
+        pointers.map(|lookup| db.cache().key(M::NAME, &(lookup.text_of)(row))).collect();
     if M::Pk::MASK & mask != 0 {
         entries.push(row_key(db, spec, row));
     }

@@ -181,7 +181,8 @@ where
         return Ok(());
     }
     let loaded = select_any::<M, K, S>(db, missing.iter().map(|place| wanted[*place].0)).await?;
-    let mut by_text: HashMap<String, M> = loaded.into_iter().map(|row| (K::text(&K::of(&row)), row)).collect();
+    let mut by_text: HashMap<String, M> =
+        loaded.into_iter().map(|row| (K::text(&K::of(&row)), row)).collect();
     for place in &missing {
         rows[*place] = by_text.remove(wanted[*place].1);
     }

@@ -13,12 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The row with this key, from the cache or the database.
-pub(crate) async fn get<M, K, S>(
-    db: &mut S,
-    key: &K::Key,
-    text: &str,
-    kind: LookupKind,
-) -> Result<Option<M>>
+pub(crate) async fn get<M, K, S>(db: &mut S, key: &K::Key, text: &str, kind: LookupKind) -> Result<Option<M>>
 where
     M: ModelSql<S::Backend>,
     K: KeyTexts<Model = M>,

@@ -76,9 +76,7 @@ pub(crate) async fn rows<M: SentryModel, S: Executor>(
     };
     let now_ms = wall_ms();
     let judge = |(get, reply): (&Command, Reply)| match (get, reply) {
-        (Command::Get { key }, Reply::Entry(found)) => {
-            judged(db, spec, key, found.as_deref(), epoch, now_ms)
-        }
+        (Command::Get { key }, Reply::Entry(found)) => judged(db, spec, key, found.as_deref(), epoch, now_ms),
         _ => Sought::Bypass,
     };
     let found = gets.iter().zip(replies).map(judge).collect();
