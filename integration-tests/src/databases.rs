@@ -96,8 +96,11 @@ impl Sqlite {
     #[must_use]
     pub fn url_and_setup(&self) -> (String, String) {
         let path = self.0.path().join("test.db");
-        let setup = "PRAGMA busy_timeout = 60000; PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF";
-        (path.to_str().unwrap().to_owned(), setup.to_owned())
+        let synchronous = if std::env::var_os("TEST_DURABLE").is_some() { "FULL" } else { "OFF" };
+        let setup = format!(
+            "PRAGMA busy_timeout = 60000; PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}"
+        );
+        (path.to_str().unwrap().to_owned(), setup)
     }
 }
 
