@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::model::SentryModel;
 use crate::statement::Dialect;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,7 +57,7 @@ fn deadlock() -> Error {
 /// What the outermost commit tells the cache.
 #[derive(Debug, Default)]
 pub(crate) struct Touched {
-    pub(crate) keys: BTreeSet<String>,
+    pub(crate) keys: HashSet<String>,
     pub(crate) unpoint: Vec<Command>,
     /// The keys that are stored in the outbox.
     pub(crate) outbox: BTreeSet<String>,

@@ -31,8 +31,8 @@ local function merge(key, entry, lifetime)
   redis.call('SET', key, entry, 'PX', string.format('%.0f', expires - now))
 end
 
-local alone, done = 'W0' .. own, {}
-for i, key in ipairs(KEYS) do
+local alone = 'W0' .. own
+for _, key in ipairs(KEYS) do
   -- A row that is not cached, as most of a bulk write are, takes one call; a row that is, may be long and is not read.
   if not redis.call('SET', key, alone, 'PX', ARGV[2], 'NX') then
     if redis.call('GETRANGE', key, 0, 0) == 'W' then
@@ -41,6 +41,5 @@ for i, key in ipairs(KEYS) do
       redis.call('SET', key, alone, 'PX', ARGV[2])
     end
   end
-  done[i] = 1
 end
-return done
+return 1

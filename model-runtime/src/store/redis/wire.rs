@@ -170,22 +170,34 @@ fn read(commands: &[Command], value: Value, replies: &mut Vec<Reply>) -> Result<
         ([Command::Get { .. }, ..], Value::Array(values)) => {
             replies.extend(values.into_iter().map_while(|value| entry(value).map(Reply::Entry)));
         }
-        (_, Value::Array(values)) => replies.extend(values.iter().map_while(done)),
-        (_, value) => replies.extend(done(&value)),
+        ([Command::Place { .. }, ..], Value::Int(1)) => {
+            replies.extend(commands.iter().map(|_| Reply::Done(true)));
+        }
+        ([Command::Release { .. }, ..], Value::Array(places)) => {
+            replies.extend(commands.iter().map(|_| Reply::Done(false)));
+            mark(&places, &mut replies[before..])?;
+        }
+        ([_], Value::Int(done)) => replies.push(Reply::Done(done == 1)),
+        _ => {}
     }
     match replies.len() - before == commands.len() {
         true => Ok(()),
-        false => {
-            Err(Unusable::Failed(StoreError("Redis: a reply of another kind than the command's".into())))
-        }
+        false => Err(unexpected()),
     }
 }
 
-fn done(value: &Value) -> Option<Reply> {
-    match value {
-        Value::Int(done) => Some(Reply::Done(*done == 1)),
-        _ => None,
+/// The replies at these places, counted from one, are [`Reply::Done`].
+fn mark(places: &[Value], replies: &mut [Reply]) -> Result<(), Unusable> {
+    for place in places {
+        let Value::Int(place) = place else { return Err(unexpected()) };
+        let place = usize::try_from(*place).ok().and_then(|place| place.checked_sub(1));
+        *place.and_then(|place| replies.get_mut(place)).ok_or_else(unexpected)? = Reply::Done(true);
     }
+    Ok(())
+}
+
+fn unexpected() -> Unusable {
+    Unusable::Failed(StoreError("Redis: a reply of another kind than the command's".into()))
 }
 
 fn refused(error: &RedisError) -> Unusable {
