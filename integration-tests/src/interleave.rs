@@ -1,7 +1,7 @@
 //! A store that lets a test act at an exact step of the protocol. The store behind it is a real one.
 use model_runtime::cache::entry::Epoch;
 use model_runtime::cache::protocol::{Command, Reply};
-use model_runtime::store::{Answer, Store, StoreError};
+use model_runtime::store::{Answer, Ear, Store, StoreError};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Whether a test acts before or after the store has seen a batch.
@@ -140,5 +140,13 @@ impl Store for Interleaved {
         };
         self.run(When::After, batch);
         answer
+    }
+
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+
+    fn listen(&self, ear: &mut dyn Ear) -> Result<(), StoreError> {
+        self.inner.listen(ear)
     }
 }

@@ -8,7 +8,7 @@ diesel::table! {
 
 #[derive(Queryable, Selectable, SentryModel)]
 #[diesel(table_name = hosts)]
-#[cache_fields(name, near = "1s")]
+#[cache_fields(name, name = "Machine")]
 struct Host {
     id: i32,
     name: String,

@@ -17,6 +17,7 @@ pub(crate) struct CacheAttr {
     pub(crate) ttl: Option<Ttl>,
     pub(crate) jitter: Option<u8>,
     pub(crate) negative: Option<Ttl>,
+    pub(crate) near: Option<Ttl>,
     pub(crate) outage: Option<Outage>,
 }
 
@@ -25,6 +26,7 @@ struct Settings {
     ttl: Slot<Ttl>,
     jitter: Slot<u8>,
     negative: Slot<Ttl>,
+    near: Slot<Ttl>,
     outage: Slot<Outage>,
 }
 
@@ -33,6 +35,7 @@ impl Settings {
         match key.to_string().as_str() {
             "ttl" => self.ttl.set(cx, key.span(), time(key, input)?),
             "negative" => self.negative.set(cx, key.span(), time(key, input)?),
+            "near" => self.near.set(cx, key.span(), time(key, input)?),
             "jitter" => self.jitter.set(cx, key.span(), percent(&input.parse()?)?),
             "outage" => self.outage.set(cx, key.span(), outage(&input.parse()?)?),
             _ => return Err(unknown_cache_key(key)),
@@ -54,6 +57,7 @@ impl CacheAttr {
             ttl: Slot::new("ttl"),
             jitter: Slot::new("jitter"),
             negative: Slot::new("negative"),
+            near: Slot::new("near"),
             outage: Slot::new("outage"),
         };
         items(cx, attr, "#[cache_fields()]` for the primary key alone, or `#[cache_fields(slug)]", |input| {
@@ -69,12 +73,13 @@ impl CacheAttr {
             }
             Ok(())
         });
-        let Settings { ttl, jitter, negative, outage } = settings;
+        let Settings { ttl, jitter, negative, near, outage } = settings;
         Self {
             lookups,
             ttl: ttl.take(),
             jitter: jitter.take(),
             negative: negative.take(),
+            near: near.take(),
             outage: outage.take(),
         }
     }

@@ -5,7 +5,7 @@ use syn::spanned::Spanned;
 use syn::{Attribute, Error, Ident};
 
 /// Keys of `#[cache_fields]` that are reserved.
-const CACHE_KEYS_OF_LATER_VERSIONS: [&str; 2] = ["name", "near"];
+const CACHE_KEYS_OF_LATER_VERSIONS: [&str; 1] = ["name"];
 
 /// The name of an attribute: `bounded` of `#[bounded(auto)]`.
 pub(super) fn name_of(attr: &Attribute) -> String {
@@ -32,5 +32,5 @@ pub(super) fn unknown_cache_key(key: &Ident) -> Error {
     if CACHE_KEYS_OF_LATER_VERSIONS.contains(&key.to_string().as_str()) {
         return Error::new(key.span(), format!("`{key}` is not supported yet; remove it"));
     }
-    unknown(key, "cache_fields", &["ttl", "jitter", "negative", "outage"])
+    unknown(key, "cache_fields", &["ttl", "jitter", "negative", "near", "outage"])
 }

@@ -16,7 +16,7 @@ pub(super) fn width_of_keys(cx: &Ctxt, model: &Model) {
 
 /// An entry that expires at once would cost two round trips on every read and never be a hit.
 pub(super) fn time_to_live(cx: &Ctxt, model: &Model) {
-    let Caching::On { ttl, negative, .. } = &model.caching else { return };
+    let Caching::On { ttl, negative, near, .. } = &model.caching else { return };
     if ttl.millis == 0 {
         cx.error(
             ttl.span,
@@ -27,5 +27,14 @@ pub(super) fn time_to_live(cx: &Ctxt, model: &Model) {
         && negative.millis == 0
     {
         cx.error(negative.span, "`negative` is zero; give it some time, or leave it out");
+    }
+    match near {
+        Some(near) if near.millis == 0 => {
+            cx.error(near.span, "`near` is zero; give it some time, or leave it out");
+        }
+        Some(near) if near.millis > ttl.millis => {
+            cx.error(near.span, "a copy outlives the entry it was made of; make `near` no longer than `ttl`");
+        }
+        _ => {}
     }
 }

@@ -20,6 +20,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
 //         ttl_ms: 300000,
 //         jitter_percent: 10,
 //         negative_ms: 0,
+//         near_ms: 0,
 //         outage: __rt::OutagePolicy::Proceed,
 //         text_of: __rt::key_text::<(__rt::Col<Project, projects::id>,)>,
 //         text: <(__rt::Col<Project, projects::id>,) as __rt::KeyTexts>::text,
@@ -37,8 +38,9 @@ pub(super) fn expand(model: &Model) -> TokenStream {
 // `__lookup` asks for no more than the impls of `CacheKey` gave: a type that cannot be a key is an error there
 // and not a second time here. Field by field: serde attributes on the struct are the user's, and the cache does not ask for them.
 fn cache(model: &Model) -> Option<TokenStream> {
-    let Caching::On { ttl, jitter, negative, outage, lookups } = &model.caching else { return None };
+    let Caching::On { ttl, jitter, negative, near, outage, lookups } = &model.caching else { return None };
     let (ident, ttl, negative) = (&model.ident, ttl.millis, negative.as_ref().map_or(0, |ttl| ttl.millis));
+    let near = near.as_ref().map_or(0, |age| age.millis);
     let outage = policy(*outage);
     let key = model.columns(&model.key);
     let lookups = lookups.iter().map(|key| handle(model, key));
@@ -52,6 +54,7 @@ fn cache(model: &Model) -> Option<TokenStream> {
                 ttl_ms: #ttl,
                 jitter_percent: #jitter,
                 negative_ms: #negative,
+                near_ms: #near,
                 outage: #outage,
                 text_of: __rt::key_text::<#key>,
                 text: <#key as __rt::KeyTexts>::text,

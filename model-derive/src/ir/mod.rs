@@ -124,6 +124,8 @@ pub(crate) enum Caching {
         jitter: u8,
         /// How long absence is cached, if it is.
         negative: Option<Ttl>,
+        /// How long a copy may serve in the process that read it.
+        near: Option<Ttl>,
         outage: Outage,
         lookups: Vec<Key>,
     },

@@ -53,7 +53,7 @@ fn no_primary_key(resolver: &Resolver<'_>) {
 
 /// What is cached; a lookup by the primary key adds nothing, because that one always is.
 pub(super) fn caching(resolver: &Resolver<'_>, primary: &Key, written: Option<CacheAttr>) -> Caching {
-    let Some(CacheAttr { lookups: written, ttl, jitter, negative, outage }) = written else {
+    let Some(CacheAttr { lookups: written, ttl, jitter, negative, near, outage }) = written else {
         return Caching::Off;
     };
     let mut lookups: Vec<Key> = Vec::new();
@@ -78,6 +78,7 @@ pub(super) fn caching(resolver: &Resolver<'_>, primary: &Key, written: Option<Ca
         ttl: ttl.unwrap_or(Ttl { millis: DEFAULT_TTL_MS, span: Span::call_site() }),
         jitter: jitter.unwrap_or(DEFAULT_JITTER),
         negative,
+        near,
         outage: outage.unwrap_or(Outage::Proceed),
         lookups,
     }

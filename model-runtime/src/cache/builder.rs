@@ -30,6 +30,7 @@ pub struct CacheBuilder {
     refresh_ahead: f64,
     outage_concurrency: usize,
     canary: f64,
+    near_capacity: usize,
     #[cfg(feature = "redis")]
     connect_timeout: Duration,
     #[cfg(feature = "redis")]
@@ -67,6 +68,7 @@ impl CacheBuilder {
             refresh_ahead: Config::REFRESH_AHEAD,
             outage_concurrency: Config::OUTAGE_CONCURRENCY,
             canary: 0.0,
+            near_capacity: Config::NEAR_CAPACITY,
             #[cfg(feature = "redis")]
             connect_timeout: CONNECT_TIMEOUT,
             #[cfg(feature = "redis")]
@@ -132,6 +134,12 @@ impl CacheBuilder {
         Self { canary: share, ..self }
     }
 
+    /// How many rows of models with `near = "…"` are kept in this process; 10,000 unless told. When there are more, some
+    /// are dropped.
+    pub fn near_capacity(self, rows: usize) -> Self {
+        Self { near_capacity: rows, ..self }
+    }
+
     /// How long a connection to Redis may take; 500 ms unless told.
     #[cfg(feature = "redis")]
     pub fn connect_timeout(self, connect_timeout: Duration) -> Self {
@@ -163,6 +171,11 @@ impl CacheBuilder {
         if !(0.0..=1.0).contains(&self.canary) {
             return Err(Error::Cache(format!("`canary` is {}; it must be from 0 to 1", self.canary)));
         }
+        if self.near_capacity == 0 {
+            let message =
+                "`near_capacity` is 0; leave `near` out of the models that nothing is to be kept of";
+            return Err(Error::Cache(message.into()));
+        }
         if self.outage_concurrency == 0 {
             return Err(Error::Cache("`outage_concurrency` is 0; no lookup would ever be answered".into()));
         }
@@ -176,6 +189,7 @@ impl CacheBuilder {
             refresh_ahead: self.refresh_ahead,
             outage_concurrency: self.outage_concurrency,
             canary: self.canary,
+            near_capacity: self.near_capacity,
         };
         Ok(Cache::new(self.into_store()?, config))
     }

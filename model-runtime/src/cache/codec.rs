@@ -112,6 +112,8 @@ pub struct CacheSpec<M: SentryModel> {
     pub jitter_percent: u8,
     /// How long absence is remembered, in milliseconds; 0 for not at all.
     pub negative_ms: u64,
+    /// How long a copy may serve in the process that read it, in milliseconds; 0 for not at all.
+    pub near_ms: u64,
     /// What becomes of a write that the cache cannot be told of.
     pub outage: OutagePolicy,
     /// The primary key's text, of a row.

@@ -6,6 +6,7 @@ use super::flight::Flights;
 use super::gate::Gate;
 use super::keeper::Keeper;
 use super::key::make_key;
+use super::near::Near;
 use super::observe::{Counters, Stats};
 use super::outage::Outage;
 use super::protocol::Command;
@@ -14,7 +15,7 @@ use crate::error::{Error, Result as Fallible};
 use crate::field::KeyTexts;
 use crate::model::SentryModel;
 use crate::store::{Store, StoreError};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 /// A shared row cache: a store, a configuration and counters. Clones share all three.
@@ -38,6 +39,8 @@ pub(super) struct Inner {
     pub(super) gate: Gate,
     pub(super) keeper: Keeper,
     pub(super) canary: Canary,
+    /// Made for the first model that wants it.
+    pub(super) near: OnceLock<Arc<Near>>,
     pub(super) started: Instant,
 }
 
@@ -53,6 +56,8 @@ pub(crate) struct Config {
     pub(crate) outage_concurrency: usize,
     /// Which share of the hits is compared with the database.
     pub(crate) canary: f64,
+    /// How many copies are kept near their readers.
+    pub(crate) near_capacity: usize,
 }
 
 impl Config {
@@ -62,6 +67,7 @@ impl Config {
     pub(super) const INTENT_MS: u64 = 10_000;
     pub(super) const REFRESH_AHEAD: f64 = 1.0;
     pub(super) const OUTAGE_CONCURRENCY: usize = 64;
+    pub(super) const NEAR_CAPACITY: usize = 10_000;
 }
 
 impl Default for Config {
@@ -73,6 +79,7 @@ impl Default for Config {
             refresh_ahead: Self::REFRESH_AHEAD,
             outage_concurrency: Self::OUTAGE_CONCURRENCY,
             canary: 0.0,
+            near_capacity: Self::NEAR_CAPACITY,
         }
     }
 }
@@ -215,6 +222,7 @@ impl Cache {
         Self(Arc::new(Inner {
             gate: Gate::new(config.outage_concurrency),
             canary: Canary::default(),
+            near: OnceLock::new(),
             keeper: Keeper::new(config.intent_ms),
             store,
             config,
@@ -226,7 +234,12 @@ impl Cache {
     }
 
     fn scan<M: SentryModel>(&self, cursor: u64) -> Command {
-        Command::Scan { prefix: format!("{}:{}:", self.0.config.prefix, M::NAME), cursor }
+        Command::Scan { prefix: self.prefix_of::<M>(), cursor }
+    }
+
+    /// What the keys of a model begin with.
+    pub(super) fn prefix_of<M: SentryModel>(&self) -> String {
+        format!("{}:{}:", self.0.config.prefix, M::NAME)
     }
 
     pub(crate) fn key(&self, model: &str, text: &str) -> String {

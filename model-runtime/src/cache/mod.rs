@@ -12,6 +12,7 @@ mod keeper;
 pub mod key;
 #[cfg(feature = "chrono")]
 mod moment;
+pub(crate) mod near;
 pub mod observe;
 pub(crate) mod outage;
 pub(crate) mod outbox;

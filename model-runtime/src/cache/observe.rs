@@ -54,6 +54,8 @@ counters! {
     Hit hits
     /// Lookups that the store answered with the absence of a row.
     NegativeHit negative_hits
+    /// Lookups answered by a copy in this process.
+    NearHit near_hits
     /// Hits that asked the database already, because their time was nearly over.
     Refresh refreshes
     /// Lookups that shared the database read of another reader in this process.

@@ -53,6 +53,9 @@ impl Cache {
             return;
         }
         self.0.counters.add(Event::Postponed, keys.len() as u64);
+        if let Some(near) = self.0.near.get() {
+            keys.iter().for_each(|key| near.written(key));
+        }
         let dropped = self.outage().postpone(keys);
         self.0.counters.add(Event::DroppedInvalidation, dropped);
         gauge_owed(self.outage().owed());
@@ -77,6 +80,7 @@ impl Cache {
     /// Takes note of what became of a batch.
     fn heard(&self, batch: &[Command], answer: Result<Answer, StoreError>) -> Result<Answer, StoreError> {
         self.0.counters.add(Event::RoundTrip, 1);
+        self.note_writes(batch);
         let answer = answer.and_then(|answer| match answer.replies.len() == batch.len() {
             true => Ok(answer),
             false => Err(StoreError(format!("{} replies to {} commands", answer.replies.len(), batch.len()))),
@@ -90,6 +94,16 @@ impl Cache {
             Err(error) => self.failed(error),
         }
         answer
+    }
+
+    /// Whatever became of them: copies from before are not served after these commands.
+    fn note_writes(&self, batch: &[Command]) {
+        let Some(near) = self.0.near.get() else { return };
+        for command in batch {
+            if let Command::Place { key, .. } | Command::Release { key, .. } = command {
+                near.written(key);
+            }
+        }
     }
 
     fn failed(&self, error: &StoreError) {

@@ -31,14 +31,7 @@ where
     };
     let asked = keys.iter().zip(&texts);
     let places: Vec<_> = asked.map(|(key, text)| Some(place_of(key, text.as_deref()?))).collect();
-    let mut rows = Vec::new();
-    for chunk in wanted.chunks(CHUNK) {
-        let mut found = get_chunk::<M, K, S>(db, chunk, kind).await?;
-        match rows.is_empty() {
-            true => rows = found,
-            false => rows.append(&mut found),
-        }
-    }
+    let mut rows = get_all::<M, K, S>(db, &wanted, kind).await?;
     if rows.len() == keys.len() {
         return Ok(rows);
     }
@@ -60,6 +53,50 @@ where
     Ok(found)
 }
 
+/// The rows of keys that are all different.
+async fn get_all<M, K, S>(
+    db: &mut S,
+    wanted: &[Wanted<'_, K::Key>],
+    kind: LookupKind,
+) -> Result<Vec<Option<M>>>
+where
+    M: ModelSql<S::Backend>,
+    K: KeyTexts<Model = M>,
+    S: Executor,
+{
+    let near = M::cache().filter(|spec| spec.near_ms > 0 && db.scope() == Scope::Autocommit);
+    let Some(spec) = near else { return get_far::<M, K, S>(db, wanted, kind).await };
+    let mut rows: Vec<_> = wanted.iter().map(|(_, text)| db.cache().near_copy(spec, text)).collect();
+    let far: Vec<usize> = (0..rows.len()).filter(|place| rows[*place].is_none()).collect();
+    let asked: Vec<_> = far.iter().map(|place| wanted[*place]).collect();
+    for (place, row) in far.into_iter().zip(get_far::<M, K, S>(db, &asked, kind).await?) {
+        rows[place] = row;
+    }
+    Ok(rows)
+}
+
+/// The same, past the copies near their readers.
+async fn get_far<M, K, S>(
+    db: &mut S,
+    wanted: &[Wanted<'_, K::Key>],
+    kind: LookupKind,
+) -> Result<Vec<Option<M>>>
+where
+    M: ModelSql<S::Backend>,
+    K: KeyTexts<Model = M>,
+    S: Executor,
+{
+    let mut rows = Vec::new();
+    for chunk in wanted.chunks(CHUNK) {
+        let mut found = get_chunk::<M, K, S>(db, chunk, kind).await?;
+        match rows.is_empty() {
+            true => rows = found,
+            false => rows.append(&mut found),
+        }
+    }
+    Ok(rows)
+}
+
 /// A key and its text.
 type Wanted<'k, K> = (&'k K, &'k str);
 
@@ -79,6 +116,8 @@ where
         return Ok(rows);
     };
     let entries: Vec<_> = wanted.iter().map(|(_, text)| db.cache().key(M::NAME, text)).collect();
+    let known = |entry| (kind == LookupKind::PrimaryKey).then_some(entry);
+    let before: Vec<_> = entries.iter().map(|entry| db.cache().before(spec, known(entry.as_str()))).collect();
     let (mut found, pointers) = match kind {
         LookupKind::PrimaryKey => (read::rows(db, spec, entries).await, None),
         LookupKind::Unique => {
@@ -86,6 +125,11 @@ where
             (read::pointed(db, spec, &entries, carries).await, Some(entries))
         }
     };
+    for ((sought, (_, text)), before) in found.iter().zip(wanted).zip(before) {
+        if let Sought::Hit(row) = sought {
+            db.cache().keep_near(spec, text, row, before);
+        }
+    }
     read::claim(db, spec, &mut found).await;
     load_and_fill::<M, K, S>(db, spec, wanted, found, pointers).await
 }

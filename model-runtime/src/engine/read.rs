@@ -12,8 +12,14 @@ use crate::statement::{Assignments, Purpose, Statement};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The row with this key, from the cache or the database.
-pub(crate) async fn get<M, K, S>(db: &mut S, key: &K::Key, text: &str, kind: LookupKind) -> Result<Option<M>>
+/// The row with this key, from the cache or the database; a fresh one from no copy near its reader.
+pub(crate) async fn get<M, K, S>(
+    db: &mut S,
+    key: &K::Key,
+    text: &str,
+    kind: LookupKind,
+    fresh: bool,
+) -> Result<Option<M>>
 where
     M: ModelSql<S::Backend>,
     K: KeyTexts<Model = M>,
@@ -23,6 +29,11 @@ where
     let Some(spec) = M::cache().filter(cached) else {
         return from_database::<M, K, S>(db, key).await;
     };
+    let copy = if fresh { None } else { db.cache().near_copy(spec, text) };
+    if copy.is_some() {
+        tracing::Span::current().record("outcome", "near hit");
+        return Ok(copy);
+    }
     let entry = db.cache().key(M::NAME, text);
     Lookup::<M, K> { spec, key, text, entry, kind }.run(db).await
 }
@@ -70,6 +81,8 @@ impl<M: SentryModel, K: KeyTexts<Model = M>> Lookup<'_, M, K> {
 
     /// What the cache says, in one round trip.
     pub(super) async fn look<S: Executor>(&self, db: &mut S) -> Sought<M> {
+        let row_key = (self.kind == LookupKind::PrimaryKey).then_some(self.entry.as_str());
+        let before = db.cache().before(self.spec, row_key);
         let found = match self.kind {
             LookupKind::PrimaryKey => read::rows(db, self.spec, vec![self.entry.clone()]).await.pop(),
             LookupKind::Unique => {
@@ -78,7 +91,11 @@ impl<M: SentryModel, K: KeyTexts<Model = M>> Lookup<'_, M, K> {
                 read::pointed(db, self.spec, entry, |_, row: &M| self.is_carried_by(row)).await.pop()
             }
         };
-        found.unwrap_or(Sought::Bypass)
+        let found = found.unwrap_or(Sought::Bypass);
+        if let Sought::Hit(row) = &found {
+            db.cache().keep_near(self.spec, self.text, row, before);
+        }
+        found
     }
 
     fn is_carried_by(&self, row: &M) -> bool {

@@ -318,10 +318,10 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
 
     /// The row with this primary key or unique field, from the cache where it is there.
     ///
-    /// The result is never older than what was committed when the call began. Inside a transaction the
-    /// database answers.
+    /// The result is never older than what was committed when the call began; of a model with `near = "1s"`, a second
+    /// before. Inside a transaction the database answers.
     ///
-    /// A hit costs one round trip to the cache and no SQL. A miss by primary key costs three round trips
+    /// A hit costs one round trip to the cache, or none where this process has a copy, and no SQL. A miss by primary key costs three round trips
     /// (look, lease, fill) and one SELECT; a miss by a unique field one SELECT.
     ///
     /// # Errors
@@ -349,6 +349,35 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
         Get<Self, C::Cols>: Operation<S, Output = Tracked<Self>> + 'd,
     {
         db.drive(Get::new(key.into_key(), C::KIND))
+    }
+
+    /// The same, past the copies that `near = "…"` keeps in this process: never older than what was committed when the
+    /// call began. For a model without `near` it is [`get_from_cache`](Self::get_from_cache).
+    ///
+    /// A hit costs one round trip to the cache, and leaves a copy.
+    ///
+    /// # Errors
+    /// As [`get_from_cache`](Self::get_from_cache).
+    ///
+    /// # Example: before a decision that must not rest on a copy
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest.rs"));
+    /// use model_runtime::prelude::*;
+    ///
+    /// # fn main() -> Result<(), Error> { session(|db| {
+    /// # Project::create().organization_id(1).slug("pump").name("Pump").execute(db)?;
+    /// let project = Project::get_fresh_from_cache(db, projects::slug, "pump")?;
+    /// assert_eq!(project.name, "Pump");
+    /// # Ok(()) }) }
+    /// ```
+    fn get_fresh_from_cache<'d, S, C, K>(db: &'d mut S, _column: C, key: K) -> S::Out<'d, Tracked<Self>>
+    where
+        S: Runner,
+        C: CacheKey<Self>,
+        K: KeyFor<C::Cols>,
+        Get<Self, C::Cols>: Operation<S, Output = Tracked<Self>> + 'd,
+    {
+        db.drive(Get::new(key.into_key(), C::KIND).fresh())
     }
 
     /// The rows with these primary keys or unique fields, in the order of the keys; `None` where there is none.

@@ -12,12 +12,17 @@ use tracing::Instrument;
 pub struct Get<M, K: KeyCols> {
     key: K::Key,
     kind: LookupKind,
+    fresh: bool,
     model: PhantomData<fn() -> M>,
 }
 
 impl<M, K: KeyCols> Get<M, K> {
     pub(crate) fn new(key: K::Key, kind: LookupKind) -> Self {
-        Self { key, kind, model: PhantomData }
+        Self { key, kind, fresh: false, model: PhantomData }
+    }
+
+    pub(crate) fn fresh(self) -> Self {
+        Self { fresh: true, ..self }
     }
 }
 
@@ -32,7 +37,7 @@ where
     async fn run(self, db: &mut S) -> Result<Tracked<M>> {
         let text = K::text(&self.key);
         let span = tracing::debug_span!("get_from_cache", model = M::NAME, outcome = tracing::field::Empty);
-        let row = get::<M, K, S>(db, &self.key, &text, self.kind).instrument(span).await?;
+        let row = get::<M, K, S>(db, &self.key, &text, self.kind, self.fresh).instrument(span).await?;
         row.map(Tracked::stored)
             .ok_or_else(|| Error::DoesNotExist { model: M::NAME, lookup: described::<K>(&self.key) })
     }

@@ -34,6 +34,19 @@ pub struct StoreError(pub String);
 #[cfg(feature = "async")]
 pub type Answering<'a> = std::pin::Pin<Box<dyn Future<Output = Result<Answer, StoreError>> + Send + 'a>>;
 
+/// Who is told of writes.
+pub trait Ear {
+    /// What the keys begin with that are to be told of beside those before; `None` where nobody listens any more. To be
+    /// asked every second at least.
+    fn wanted(&mut self) -> Option<Vec<String>>;
+    /// From now on every write of what was wanted is told.
+    fn listening(&mut self);
+    /// This key was written.
+    fn written(&mut self, key: &str);
+    /// Any key may have been written.
+    fn anything_written(&mut self);
+}
+
 /// Carries out the steps of [`protocol`](crate::cache::protocol).
 ///
 /// Each command is atomic; a batch is one round trip and need not be. A batch may be carried out twice. A call
@@ -46,7 +59,21 @@ pub trait Store: Debug + Send + Sync {
     /// taken for.
     fn call(&self, batch: &[Command]) -> Result<Answer, StoreError>;
 
-    /// The same without blocking; the default blocks, which suits a store that never waits.
+    /// Whether others write to it too, of whom [`listen`](Self::listen) tells. Without that, copies of rows near their
+    /// readers are bounded by their age alone.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Tells of keys that are written, until nobody wants to hear of them; blocks.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it cannot be told any more what is written.
+    fn listen(&self, _ear: &mut dyn Ear) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// [`call`](Self::call) without blocking; the default blocks, which suits a store that never waits.
     #[cfg(feature = "async")]
     fn call_async<'a>(&'a self, batch: &'a [Command]) -> Answering<'a> {
         Box::pin(std::future::ready(self.call(batch)))

@@ -6,14 +6,16 @@
 //! | what does a script do? | the `.lua` file of its name; `scripts` has their hashes |
 //! | which servers are accepted, what is the epoch? | `server` |
 //! | how are connections kept, how long is waited? | `sync`, `asynchronous` |
+//! | how are writes of other processes heard of? | `listen` |
 #[cfg(feature = "async")]
 mod asynchronous;
+mod listen;
 mod scripts;
 mod server;
 mod sync;
 mod wire;
 
-use super::{Answer, Store, StoreError};
+use super::{Answer, Ear, Store, StoreError};
 use crate::cache::protocol::Command;
 use crate::error::{Error, Result};
 use redis::{Client, ConnectionInfo, IntoConnectionInfo};
@@ -26,6 +28,7 @@ pub struct RedisStore {
     /// Where it is, without the password.
     place: String,
     pool: sync::Pool,
+    tracking: listen::Tracking,
     #[cfg(feature = "async")]
     line: asynchronous::Line,
 }
@@ -59,6 +62,7 @@ impl RedisStore {
             place,
             #[cfg(feature = "async")]
             line: asynchronous::Line::new(client.clone(), watch.clone(), connect_timeout, io_timeout),
+            tracking: listen::Tracking::new(client.clone(), connect_timeout, io_timeout),
             pool: sync::Pool::new(client, watch, connect_timeout, io_timeout),
         })
     }
@@ -93,6 +97,14 @@ fn connection_info(url: &str) -> Result<ConnectionInfo> {
 impl Store for RedisStore {
     fn call(&self, batch: &[Command]) -> Result<Answer, StoreError> {
         self.pool.call(batch).map_err(|error| self.named(&error))
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn listen(&self, ear: &mut dyn Ear) -> Result<(), StoreError> {
+        self.tracking.listen(ear).map_err(|error| self.named(&StoreError(error.to_string())))
     }
 
     #[cfg(feature = "async")]
