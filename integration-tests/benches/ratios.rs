@@ -26,9 +26,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn main() {
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     // The bars are the design's; it has none for cached updates on SQLite, where the statement is all there is.
-    let benches: [Bench; 20] = [
+    let benches: [Bench; 21] = [
         ("pk hit / GET + decode", Some(1.10), pk_hit),
         ("unique hit / GET + decode", Some(1.35), unique_hit),
+        ("near hit / a clone of the row", None, near_hit),
         ("100 hits at once / MGET + decode", Some(1.15), many_hits),
         ("Tracked load, SQLite / plain load", Some(1.03), tracked_load_sqlite),
         ("Tracked load, PostgreSQL / plain load", Some(1.03), tracked_load_postgres),
@@ -180,6 +181,33 @@ fn unique_hit() -> Ratio {
     hit(|db, _| {
         black_box(Project::get_from_cache(db, projects::slug, "pump").unwrap());
     })
+}
+
+integration_tests::project_cached_as! {
+    /// Copies of it never grow old here.
+    Close: slug, ttl = "2h", near = "1h"
+}
+
+/// What a copy costs beside the copying itself.
+fn near_hit() -> Ratio {
+    let (place, cache) = (databases::sqlite(SCHEMA), Cache::memory());
+    let mut conn = place.connect();
+    let mut db = Session::new(&mut conn, &cache);
+    let p = create(&mut db).into_inner();
+    for _ in 0..3 {
+        Close::get_from_cache(&mut db, projects::id, p.id).unwrap();
+    }
+    let ratio = ratio(
+        || {
+            black_box(Close::get_from_cache(&mut db, projects::id, p.id).unwrap());
+        },
+        || {
+            black_box(p.clone());
+        },
+    );
+    let stats = cache.stats();
+    assert!(stats.near_hits > 100 && stats.hits <= 2, "only copies are measured: {stats:?}");
+    ratio
 }
 
 macro_rules! tracked_load {

@@ -102,6 +102,8 @@ on_every_database_and_store! {
                     .transaction(|db| {
                         p.update().name("inside").execute(db)?;
                         assert_eq!(Close::get_from_cache(db, projects::id, p.id)?.name, "inside");
+                        let many = Close::get_many_from_cache(db, projects::slug, ["pump"])?;
+                        assert_eq!(many[0].as_ref().map(|row| row.name.as_str()), Some("inside"));
                         p.update().name(way).execute(db).map(drop)
                     })
                     .unwrap(),
@@ -172,18 +174,35 @@ on_every_database_and_store! {
     }
 }
 
+/// While the store is out of reach nothing is sent to it, and a write ends its copy all the same.
+#[test]
+fn own_writes_end_copies_that_the_store_is_not_asked_about() {
+    let (place, hooked) = (databases::sqlite(SCHEMA), Interleaved::new(stores::memory()));
+    let (cache, mut conn) = (cache_on(hooked.clone()), place.connect());
+    let mut db = Session::new(&mut conn, &cache);
+    let mut p = Close::create().organization_id(1).slug("pump").name("v0").execute(&mut db).unwrap();
+    warm!(cache, Close::get_from_cache(&mut db, projects::id, p.id).unwrap());
+    hooked.fail(|_| true);
+    assert!(Close::get_from_cache(&mut db, projects::id, -1).optional().unwrap().is_none());
+    let before = cache.stats().round_trips;
+    assert_eq!(Close::get_from_cache(&mut db, projects::id, p.id).unwrap().name, "v0", "a copy");
+    assert!(p.update().name("v1").execute(&mut db).unwrap());
+    assert_eq!(Close::get_from_cache(&mut db, projects::id, p.id).unwrap().name, "v1");
+    assert_eq!(cache.stats().round_trips, before, "nothing was sent");
+}
+
 #[test]
 fn writes_of_another_process_end_copies() {
     let (place, url) = (databases::sqlite(SCHEMA), stores::redis_url());
     let namespace = format!("near{}", fastrand::u64(..));
     let cache = || Cache::builder().redis(&url).namespace(&namespace).build().unwrap();
-    let (reads, writes) = (cache(), cache());
+    let (here, there) = (cache(), cache());
     let (mut one, mut other) = (place.connect(), place.connect());
-    let (mut db, mut writer) = (Session::new(&mut one, &reads), Session::new(&mut other, &writes));
+    let (mut db, mut writer) = (Session::new(&mut one, &here), Session::new(&mut other, &there));
     let mut p = Close::create().organization_id(1).slug("pump").name("v0").execute(&mut writer).unwrap();
     for round in 1..=5 {
-        warm!(reads, Close::get_from_cache(&mut db, projects::id, p.id).unwrap());
-        warm!(reads, Close::get_from_cache(&mut db, projects::slug, "pump").unwrap());
+        warm!(here, Close::get_from_cache(&mut db, projects::id, p.id).unwrap());
+        warm!(here, Close::get_from_cache(&mut db, projects::slug, "pump").unwrap());
         let name = format!("v{round}");
         assert!(p.update().name(&name).execute(&mut writer).unwrap());
         until("the new row by id", || {
@@ -194,7 +213,7 @@ fn writes_of_another_process_end_copies() {
             assert_eq!(Close::get_from_cache(&mut db, projects::id, p.id).unwrap().name, name);
         }
     }
-    warm!(reads, Close::get_from_cache(&mut db, projects::slug, "pump").unwrap());
+    warm!(here, Close::get_from_cache(&mut db, projects::slug, "pump").unwrap());
     p.delete(&mut writer).unwrap();
     until("that it is gone", || {
         Close::get_from_cache(&mut db, projects::slug, "pump").optional().unwrap().is_none()
@@ -208,12 +227,12 @@ fn no_copy_outlives_its_connection(deafen: fn(&RedisServer)) {
         let cache = Cache::builder().redis(&server.url()).lazy().intent_lifetime(Duration::from_millis(200));
         cache.build().unwrap()
     };
-    let (reads, writes) = (cache(), cache());
+    let (here, there) = (cache(), cache());
     let (mut one, mut other) = (place.connect(), place.connect());
-    let (mut db, mut writer) = (Session::new(&mut one, &reads), Session::new(&mut other, &writes));
+    let (mut db, mut writer) = (Session::new(&mut one, &here), Session::new(&mut other, &there));
     let mut p = Close::create().organization_id(1).slug("pump").name("v0").execute(&mut writer).unwrap();
     for round in 1..=3 {
-        warm!(reads, Close::get_from_cache(&mut db, projects::id, p.id).unwrap());
+        warm!(here, Close::get_from_cache(&mut db, projects::id, p.id).unwrap());
         let name = format!("v{round}");
         deafen(&server);
         assert!(p.update().name(&name).execute(&mut writer).unwrap());
@@ -232,6 +251,33 @@ fn tell(server: &RedisServer, words: &[&str]) {
 #[test]
 fn no_copy_outlives_a_connection_that_is_cut() {
     no_copy_outlives_its_connection(|server| tell(server, &["CLIENT", "KILL", "TYPE", "normal"]));
+}
+
+/// Copies end where the server falls silent.
+fn no_copy_outlives_its_server(silence: fn(&mut RedisServer)) {
+    let (place, mut server) = (databases::sqlite(SCHEMA), RedisServer::start());
+    let cache =
+        Cache::builder().redis(&server.url()).intent_lifetime(Duration::from_millis(200)).build().unwrap();
+    let mut conn = place.connect();
+    let mut db = Session::new(&mut conn, &cache);
+    let p = Close::create().organization_id(1).slug("pump").name("v0").execute(&mut db).unwrap();
+    warm!(cache, Close::get_from_cache(&mut db, projects::id, p.id).unwrap());
+    silence(&mut server);
+    until("no copy", || {
+        let before = cache.stats().near_hits;
+        assert_eq!(Close::get_from_cache(&mut db, projects::id, p.id).unwrap().name, "v0");
+        cache.stats().near_hits == before
+    });
+}
+
+#[test]
+fn no_copy_outlives_a_server_that_dies() {
+    no_copy_outlives_its_server(RedisServer::kill);
+}
+
+#[test]
+fn no_copy_outlives_a_server_that_hangs() {
+    no_copy_outlives_its_server(|server| server.freeze());
 }
 
 #[test]
@@ -258,12 +304,12 @@ fn strangers() -> (Cache, Cache) {
 
 #[test]
 fn a_copy_is_no_older_than_it_may_be() {
-    let (place, (reads, writes)) = (databases::sqlite(SCHEMA), strangers());
+    let (place, (here, there)) = (databases::sqlite(SCHEMA), strangers());
     let (mut one, mut other) = (place.connect(), place.connect());
-    let (mut db, mut writer) = (Session::new(&mut one, &reads), Session::new(&mut other, &writes));
+    let (mut db, mut writer) = (Session::new(&mut one, &here), Session::new(&mut other, &there));
     let mut p = Brief::create().organization_id(1).slug("pump").name("v0").execute(&mut writer).unwrap();
     for round in 1..=3 {
-        warm!(reads, Brief::get_from_cache(&mut db, projects::slug, "pump").unwrap());
+        warm!(here, Brief::get_from_cache(&mut db, projects::slug, "pump").unwrap());
         let name = format!("v{round}");
         assert!(p.update().name(&name).execute(&mut writer).unwrap());
         until("the new row", || Brief::get_from_cache(&mut db, projects::slug, "pump").unwrap().name == name);
@@ -272,21 +318,21 @@ fn a_copy_is_no_older_than_it_may_be() {
 
 #[test]
 fn a_fresh_lookup_passes_the_copy_and_replaces_it() {
-    let (place, (reads, writes)) = (databases::sqlite(SCHEMA), strangers());
+    let (place, (here, there)) = (databases::sqlite(SCHEMA), strangers());
     let (mut one, mut other) = (place.connect(), place.connect());
-    let (mut db, mut writer) = (Session::new(&mut one, &reads), Session::new(&mut other, &writes));
+    let (mut db, mut writer) = (Session::new(&mut one, &here), Session::new(&mut other, &there));
     let mut p = Close::create().organization_id(1).slug("pump").name("v0").execute(&mut writer).unwrap();
-    warm!(reads, Close::get_from_cache(&mut db, projects::id, p.id).unwrap());
+    warm!(here, Close::get_from_cache(&mut db, projects::id, p.id).unwrap());
     assert!(p.update().name("v1").execute(&mut writer).unwrap());
     assert_eq!(Close::get_from_cache(&mut db, projects::id, p.id).unwrap().name, "v0", "nobody tells");
     // The first fills, the second leaves a copy.
     for _ in 0..2 {
         assert_eq!(Close::get_fresh_from_cache(&mut db, projects::id, p.id).unwrap().name, "v1");
     }
-    let before = reads.stats();
+    let before = here.stats();
     assert_eq!(Close::get_from_cache(&mut db, projects::id, p.id).unwrap().name, "v1");
     assert_eq!(
-        (reads.stats().near_hits, reads.stats().round_trips),
+        (here.stats().near_hits, here.stats().round_trips),
         (before.near_hits + 1, before.round_trips)
     );
     assert!(Close::get_fresh_from_cache(&mut db, projects::id, -1).optional().unwrap().is_none());

@@ -94,6 +94,19 @@ fn a_poisoned_payload_is_a_row_or_a_miss() {
 }
 
 #[test]
+fn bytes_after_the_last_field_are_a_miss() {
+    World::in_each(|mut world| {
+        for more in [&b"\xc0"[..], b"\xc1", b"\xdb", &[0; 1000], &b"\x91".repeat(100_000)] {
+            (world.poison)(&world.key, &[&world.good, more].concat());
+            let healed = world.cache.stats().healed;
+            assert_eq!(world.by_id().unwrap(), world.note.clone());
+            assert_eq!(world.cache.stats().healed, healed + 1, "{:?}", &more[..1]);
+            world.assert_healed().unwrap();
+        }
+    });
+}
+
+#[test]
 fn a_poisoned_entry_is_what_it_says_or_a_miss() {
     World::in_each(|world| {
         let Entry::Value { epoch, meta, .. } = entry::parse(&world.good) else { panic!("{:?}", world.good) };

@@ -290,7 +290,8 @@ impl Ear for Listener<'_> {
     fn listening(&mut self) {
         let Some(near) = self.near() else { return };
         let mut heard = near.heard();
-        heard.told = heard.asked.clone();
+        let asked = heard.asked.clone();
+        heard.told.extend(asked);
         // What was asked of the store before must not be kept now.
         near.reset();
     }
@@ -347,6 +348,25 @@ mod tests {
             kept(&near, "id=1", 1, before);
             assert_eq!(near.copy::<u32>("id=1"), None, "{row_key:?}");
         }
+    }
+
+    #[cfg(feature = "memory")]
+    #[test]
+    fn what_was_read_before_the_store_told_of_writes_is_not_served() {
+        let cache = Cache::memory();
+        let near = cache.0.near.get_or_init(|| Arc::new(Near::new(100))).clone();
+        near.heard().wanted.insert("modelcache:Host:".into());
+        let before = near.before(None);
+        let weak = cache.downgrade();
+        let mut ear = Listener { cache: &weak };
+        assert_eq!(ear.wanted(), Some(vec!["modelcache:Host:".to_owned()]));
+        assert_eq!(ear.wanted(), Some(Vec::new()), "nothing new");
+        ear.listening();
+        assert!(near.heard().told.contains("modelcache:Host:"));
+        kept(&near, "id=1", 1, before);
+        assert_eq!(near.copy::<u32>("id=1"), None);
+        drop((cache, near));
+        assert_eq!(ear.wanted(), None, "nobody is there any more");
     }
 
     #[test]

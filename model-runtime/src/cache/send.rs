@@ -54,7 +54,9 @@ impl Cache {
         }
         self.0.counters.add(Event::Postponed, keys.len() as u64);
         if let Some(near) = self.0.near.get() {
-            keys.iter().for_each(|key| near.written(key));
+            for key in keys {
+                near.written(key);
+            }
         }
         let dropped = self.outage().postpone(keys);
         self.0.counters.add(Event::DroppedInvalidation, dropped);
