@@ -135,7 +135,7 @@ impl Store for Interleaved {
             Some(Loss::Told) => Err(StoreError("the test wants it so".into())),
             Some(Loss::Silent) => {
                 let replies = batch.iter().map(|_| Reply::Done(true)).collect();
-                Ok(Answer { epoch: Epoch(0), quarantined: false, replies })
+                Ok(Answer { epoch: Epoch(0), quarantined: false, forgetful: false, replies })
             }
         };
         self.run(When::After, batch);

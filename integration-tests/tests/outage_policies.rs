@@ -35,6 +35,31 @@ fn quick(url: &str) -> Cache {
 }
 
 on_every_database! {
+    fn a_model_that_refuses_is_not_written_where_intents_are_dropped_first(conn) {
+        for (memory, policy, fit) in
+            [("64mb", "volatile-ttl", false), ("0", "volatile-ttl", true), ("64mb", "allkeys-lru", true)]
+        {
+            let server = RedisServer::start_with(&["--maxmemory", memory, "--maxmemory-policy", policy]);
+            let cache = quick(&server.url());
+            let mut db = Session::new(conn, &cache);
+            let mut free = Project::create().organization_id(1).slug("pump").name("v0").execute(&mut db).unwrap();
+            assert!(free.update().name("v1").execute(&mut db).unwrap(), "of a model that proceeds");
+            let mut p = Strict::get_from_cache(&mut db, projects::id, free.id).unwrap();
+            let alone = p.update().events(1).execute(&mut db);
+            let together = db.transaction(|db| p.update().events(2).execute(db));
+            let stored = projects::table.find(p.id).select(projects::events).first::<i32>(db.connection());
+            for result in [alone, together] {
+                match (fit, result) {
+                    (true, Ok(true)) => {}
+                    (false, Err(Error::Cache(text))) => assert!(text.contains("Strict") && text.contains(policy), "{text}"),
+                    (_, other) => panic!("{memory} {policy}: {other:?}"),
+                }
+            }
+            assert_eq!(stored.unwrap(), if fit { 2 } else { 0 });
+            free.delete(&mut db).unwrap();
+        }
+    }
+
     fn a_model_that_refuses_is_not_written_while_the_cache_is_away(conn, place) {
         let mut server = RedisServer::start();
         let cache = quick(&server.url());

@@ -25,10 +25,19 @@ pub(crate) struct Intents {
     token: Token,
     keys: Arc<[String]>,
     placed: bool,
+    /// Whether the store may drop them before their time.
+    forgetful: bool,
     /// Dropped with these intents, however the write ends.
     hold: Option<Hold>,
     /// Taken away when the write ends.
     unfinished: Option<Cache>,
+}
+
+impl Intents {
+    /// Whether a model may be written that is not written while the cache cannot be told.
+    fn satisfy_who_refuses(&self) -> bool {
+        self.placed && !self.forgetful
+    }
 }
 
 impl Drop for Intents {
@@ -89,11 +98,14 @@ pub(crate) async fn place<S: Executor>(db: &mut S, keys: Vec<String>) -> Intents
     let hold = db.cache().hold(token, &keys);
     let command = |key: &String| Command::Place { key: key.clone(), token, lifetime_ms };
     let batch: Vec<_> = keys.iter().map(command).collect();
-    let mut placed = true;
+    let (mut placed, mut forgetful) = (true, false);
     for chunk in batch.chunks(BATCH) {
-        placed &= db.store(chunk).await.is_ok();
+        match db.store(chunk).await {
+            Ok(answer) => forgetful |= answer.forgetful,
+            Err(_) => placed = false,
+        }
     }
-    Intents { token, keys, placed, hold, unfinished: Some(db.cache().clone()) }
+    Intents { token, keys, placed, forgetful, hold, unfinished: Some(db.cache().clone()) }
 }
 
 /// Releases the intents of a write whose outcome is known; those of a lost answer stay until they expire.
@@ -145,10 +157,15 @@ async fn let_go<S: Executor>(
 
 /// Takes back what could be placed, because the write is refused.
 async fn withdraw<S: Executor>(db: &mut S, intents: Intents, model: &'static str) -> Error {
+    let reason = match intents.placed {
+        true => {
+            "Redis drops write intents first when memory is short (`maxmemory-policy volatile-ttl`); \
+                 set `noeviction` or an LRU policy"
+        }
+        false => "the cache cannot be told of it; try again later",
+    };
     release(db, intents, Vec::new(), Outcome::Refused).await;
-    Error::Cache(format!(
-        "{model}: the write was refused, because the cache cannot be told of it (`outage = \"refuse\"`); try again later"
-    ))
+    Error::Cache(format!("{model}: the write was refused (`outage = \"refuse\"`): {reason}"))
 }
 
 /// Places the intents of a transaction that is about to commit.
@@ -165,7 +182,7 @@ pub(crate) async fn place_touched<S: Executor>(
         outbox::store(db, outbox).await?;
     }
     let intents = place(db, keys.into_iter().collect()).await;
-    match refuses.filter(|_| !intents.placed) {
+    match refuses.filter(|_| !intents.satisfy_who_refuses()) {
         Some(model) => Err(withdraw(db, intents, model).await),
         None => Ok((intents, unpoint)),
     }
@@ -185,7 +202,7 @@ where
     match db.scope() {
         Scope::Autocommit => {
             let intents = place(db, vec![key]).await;
-            match intents.placed || spec.outage != OutagePolicy::Refuse {
+            match intents.satisfy_who_refuses() || spec.outage != OutagePolicy::Refuse {
                 true => Ok(Opened::Placed(intents)),
                 false => Err(withdraw(db, intents, M::NAME).await),
             }
@@ -321,7 +338,7 @@ where
         outbox::store(db, keys.iter().cloned().collect()).await?;
     }
     let intents = place(db, keys).await;
-    if !intents.placed && spec.outage == OutagePolicy::Refuse {
+    if !intents.satisfy_who_refuses() && spec.outage == OutagePolicy::Refuse {
         return Err(withdraw(db, intents, M::NAME).await);
     }
     release(db, intents, Vec::new(), Outcome::Unknown).await;

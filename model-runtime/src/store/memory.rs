@@ -135,7 +135,7 @@ impl Store for MemoryStore {
     fn call(&self, batch: &[Command]) -> Result<Answer, StoreError> {
         let now = self.now();
         let replies = batch.iter().map(|command| self.carry_out(command, now)).collect();
-        Ok(Answer { epoch: self.epoch, quarantined: false, replies })
+        Ok(Answer { epoch: self.epoch, quarantined: false, forgetful: false, replies })
     }
 }
 

@@ -21,6 +21,9 @@ pub struct Answer {
     /// Whether this life of the store is so young that writers of the one before may still be at work, whose intents
     /// it does not know: nothing may be filled. What it holds may be served.
     pub quarantined: bool,
+    /// Whether a store that is short of memory drops write intents before all else: models that would rather not be
+    /// written than be read stale are not written then.
+    pub forgetful: bool,
     /// In the order of the commands.
     pub replies: Vec<Reply>,
 }

@@ -27,7 +27,7 @@ pub(crate) async fn claim<M: SentryModel, S: Executor>(
     let lease_ms = db.cache().config().lease_ms;
     let commands: Vec<_> = claims.iter().map(|claim| claim.command(lease_ms)).collect();
     let answer = db.store(&commands).await;
-    let Ok(Answer { epoch, quarantined: false, replies }) = answer else {
+    let Ok(Answer { epoch, quarantined: false, replies, .. }) = answer else {
         return claims.iter().for_each(|claim| found[claim.place] = Sought::Bypass);
     };
     for (claim, reply) in claims.into_iter().zip(replies) {

@@ -71,7 +71,7 @@ pub(crate) async fn rows<M: SentryModel, S: Executor>(
     keys: Vec<String>,
 ) -> Vec<Sought<M>> {
     let gets: Vec<_> = keys.into_iter().map(|key| Command::Get { key }).collect();
-    let Ok(Answer { epoch, quarantined, replies }) = db.store(&gets).await else {
+    let Ok(Answer { epoch, quarantined, replies, .. }) = db.store(&gets).await else {
         return gets.iter().map(|_| Sought::OutOfReach).collect();
     };
     let now_ms = wall_ms();
@@ -92,7 +92,7 @@ pub(crate) async fn pointed<M: SentryModel, S: Executor>(
     carries: impl Fn(usize, &M) -> bool + Send,
 ) -> Vec<Sought<M>> {
     let derefs: Vec<_> = keys.iter().map(|key| Command::Deref { pointer: key.clone() }).collect();
-    let Ok(Answer { epoch, quarantined, replies }) = db.store(&derefs).await else {
+    let Ok(Answer { epoch, quarantined, replies, .. }) = db.store(&derefs).await else {
         return keys.iter().map(|_| Sought::OutOfReach).collect();
     };
     let (mut found, now_ms) = (Vec::with_capacity(keys.len()), wall_ms());

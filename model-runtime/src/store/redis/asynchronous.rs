@@ -1,7 +1,6 @@
 //! The async face: one connection shared by all tasks.
-use super::server::{self, Watch};
+use super::server::{self, Standing, Watch};
 use super::wire::{self, Calls};
-use crate::cache::entry::Epoch;
 use crate::cache::protocol::Command;
 use crate::store::{Answer, StoreError};
 use redis::aio::MultiplexedConnection;
@@ -20,8 +19,7 @@ pub(super) struct Line {
 #[derive(Clone)]
 struct Link {
     connection: MultiplexedConnection,
-    epoch: Epoch,
-    quarantined_until: Option<Instant>,
+    standing: Standing,
 }
 
 impl Line {
@@ -60,12 +58,11 @@ impl Line {
 
     async fn connect(&self) -> Result<Link, StoreError> {
         let connection = self.client.get_multiplexed_async_connection_with_config(&self.config).await;
-        let connection = connection.map_err(|error| StoreError(error.to_string()))?;
-        let mut link = Link { connection, epoch: Epoch(0), quarantined_until: None };
-        let answers = link.send(&server::handshake()).await.map_err(|error| StoreError(error.to_string()))?;
-        let greeting = server::greeting(answers)?;
-        link.epoch = greeting.epoch;
-        link.quarantined_until = self.watch.meet(&greeting, Instant::now());
+        let mut connection = connection.map_err(|error| StoreError(error.to_string()))?;
+        let answers = send(&mut connection, &server::handshake()).await;
+        let answers = answers.map_err(|error| StoreError(error.to_string()))?;
+        let standing = self.watch.stand(&server::greeting(answers)?, Instant::now());
+        let link = Link { connection, standing };
         *self.lock() = Some(link.clone());
         Ok(link)
     }
@@ -89,13 +86,16 @@ impl Link {
             self.send(&scripts).await?;
             replies = calls.replies(batch, self.send(&calls.pipeline).await?);
         }
-        let quarantined = self.quarantined_until.is_some_and(|end| Instant::now() < end);
-        Ok(replies.map(|replies| Answer { epoch: self.epoch, quarantined, replies }))
+        Ok(replies.map(|replies| self.standing.answer(replies)))
     }
 
     async fn send(&mut self, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
-        self.connection.send_packed_commands(pipeline, 0, pipeline.len()).await
+        send(&mut self.connection, pipeline).await
     }
+}
+
+async fn send(connection: &mut MultiplexedConnection, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
+    connection.send_packed_commands(pipeline, 0, pipeline.len()).await
 }
 
 fn answered(result: Result<Result<Answer, wire::Unusable>, RedisError>) -> Result<Answer, StoreError> {

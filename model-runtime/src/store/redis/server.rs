@@ -1,6 +1,7 @@
 //! What the handshake of each connection learns about the server.
 use crate::cache::entry::Epoch;
-use crate::store::StoreError;
+use crate::cache::protocol::Reply;
+use crate::store::{Answer, StoreError};
 use redis::{Pipeline, Value};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -22,11 +23,26 @@ pub(super) fn handshake() -> Pipeline {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Greeting {
     /// The life of the store: another one after a restart, a failover or a resync.
-    pub(super) epoch: Epoch,
+    epoch: Epoch,
     /// How long it has been alive, where nothing came before it: a replica that was promoted counts as just born.
     age: Duration,
     /// The `maxmemory-policy`, where it may take intents before rows.
-    pub(super) unfit_policy: Option<String>,
+    unfit_policy: Option<String>,
+}
+
+/// What each answer on a connection is worth.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standing {
+    epoch: Epoch,
+    quarantined_until: Option<Instant>,
+    forgetful: bool,
+}
+
+impl Standing {
+    pub(super) fn answer(&self, replies: Vec<Reply>) -> Answer {
+        let quarantined = self.quarantined_until.is_some_and(|end| Instant::now() < end);
+        Answer { epoch: self.epoch, quarantined, forgetful: self.forgetful, replies }
+    }
 }
 
 /// What is known of the server's lives. A new one is only read from for as long as writers of the life before may be
@@ -44,8 +60,17 @@ impl Watch {
         Self { quarantine, met: Mutex::default(), warned: AtomicBool::new(false) }
     }
 
+    /// What a connection is worth that was greeted so.
+    pub(super) fn stand(&self, greeting: &Greeting, now: Instant) -> Standing {
+        Standing {
+            epoch: greeting.epoch,
+            quarantined_until: self.meet(greeting, now),
+            forgetful: greeting.unfit_policy.as_deref() == Some("volatile-ttl"),
+        }
+    }
+
     /// When entries may be filled; `None` for now.
-    pub(super) fn meet(&self, greeting: &Greeting, now: Instant) -> Option<Instant> {
+    fn meet(&self, greeting: &Greeting, now: Instant) -> Option<Instant> {
         const REMEMBERED: usize = 8;
         if let Some(policy) = &greeting.unfit_policy
             && !self.warned.swap(true, Ordering::Relaxed)

@@ -1,7 +1,6 @@
 //! The blocking face: a bounded pool of connections.
-use super::server::{self, Watch};
+use super::server::{self, Standing, Watch};
 use super::wire::{self, Calls};
-use crate::cache::entry::Epoch;
 use crate::cache::protocol::Command;
 use crate::store::{Answer, StoreError};
 use redis::{Client, Connection, Pipeline, RedisError, RedisResult, Value};
@@ -34,8 +33,7 @@ struct Links {
 /// A connection, and the life of the server that its handshake met.
 struct Link {
     connection: Connection,
-    epoch: Epoch,
-    quarantined_until: Option<Instant>,
+    standing: Standing,
 }
 
 /// A caller's right to one connection.
@@ -112,11 +110,10 @@ impl Pool {
             link.send(&scripts, scripts.len())?;
             replies = calls.replies(batch, link.send(&calls.pipeline, calls.len())?);
         }
-        let epoch = link.epoch;
-        let quarantined = link.quarantined_until.is_some_and(|end| Instant::now() < end);
+        let standing = link.standing;
         self.keep(link);
         match replies {
-            Ok(replies) => Ok(Answer { epoch, quarantined, replies }),
+            Ok(replies) => Ok(standing.answer(replies)),
             Err(wire::Unusable::Failed(error)) => Err(Broken::Failed(error)),
             Err(wire::Unusable::NoScript) => {
                 Err(Broken::Failed(StoreError("Redis forgets its scripts".into())))
@@ -125,20 +122,17 @@ impl Pool {
     }
 
     fn link(&self) -> Result<Link, StoreError> {
-        let connect = || -> RedisResult<Link> {
-            let connection = self.client.get_connection_with_timeout(self.connect_timeout)?;
+        let connect = || -> RedisResult<_> {
+            let mut connection = self.client.get_connection_with_timeout(self.connect_timeout)?;
             connection.set_read_timeout(Some(self.io_timeout))?;
             connection.set_write_timeout(Some(self.io_timeout))?;
-            Ok(Link { connection, epoch: Epoch(0), quarantined_until: None })
+            let questions = server::handshake();
+            let answers = send(&mut connection, &questions, questions.len())?;
+            Ok((connection, answers))
         };
-        let mut link = connect().map_err(|error| StoreError(error.to_string()))?;
-        let questions = server::handshake();
-        let answers =
-            link.send(&questions, questions.len()).map_err(|error| StoreError(error.to_string()))?;
-        let greeting = server::greeting(answers)?;
-        link.epoch = greeting.epoch;
-        link.quarantined_until = self.watch.meet(&greeting, Instant::now());
-        Ok(link)
+        let (connection, answers) = connect().map_err(|error| StoreError(error.to_string()))?;
+        let standing = self.watch.stand(&server::greeting(answers)?, Instant::now());
+        Ok(Link { connection, standing })
     }
 
     fn keep(&self, link: Link) {
@@ -151,11 +145,15 @@ impl Pool {
 }
 
 impl Link {
-    /// One write, then the replies one by one, so that the first time-out ends the wait.
     fn send(&mut self, pipeline: &Pipeline, replies: usize) -> RedisResult<Vec<Value>> {
-        self.connection.send_packed_command(&pipeline.get_packed_pipeline())?;
-        (0..replies).map(|_| self.connection.recv_response()).collect()
+        send(&mut self.connection, pipeline, replies)
     }
+}
+
+/// One write, then the replies one by one, so that the first time-out ends the wait.
+fn send(connection: &mut Connection, pipeline: &Pipeline, replies: usize) -> RedisResult<Vec<Value>> {
+    connection.send_packed_command(&pipeline.get_packed_pipeline())?;
+    (0..replies).map(|_| connection.recv_response()).collect()
 }
 
 /// Why a batch was not answered.
