@@ -113,6 +113,7 @@ fn any_bytes_take_an_intent_and_give_it_back() {
         let slot = Some(Slot { bytes, expires_at: NOW.saturating_add(ttl) });
         let placed = protocol::place(slot, token, lifetime, NOW);
         prop_assert!(placed.expires_at >= NOW + lifetime);
+        prop_assert!(placed.expires_at <= NOW + DAY_MS, "forged deadlines hold nothing back");
         prop_assert!(placed.bytes.len() <= 2 + OWNER * protocol::MAX_OWNERS);
         let anonymous = placed.bytes == b"W2";
         prop_assert!(anonymous || lists(&placed, token));

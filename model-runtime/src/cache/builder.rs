@@ -1,11 +1,11 @@
 //! How a cache is configured.
 use super::handle::{Cache, Config};
+use super::protocol::MAX_LIFETIME_MS;
 use crate::error::{Error, Result};
 use crate::store::Store;
 use std::sync::Arc;
 use std::time::Duration;
 
-const MAX_MS: u64 = 24 * 60 * 60 * 1000;
 #[cfg(feature = "redis")]
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 #[cfg(feature = "redis")]
@@ -219,7 +219,7 @@ impl CacheBuilder {
 
 fn milliseconds(what: &str, duration: Duration) -> Result<u64> {
     match u64::try_from(duration.as_millis()) {
-        Ok(ms @ 1..=MAX_MS) => Ok(ms),
+        Ok(ms @ 1..=MAX_LIFETIME_MS) => Ok(ms),
         _ => Err(Error::Cache(format!("`{what}` is {duration:?}; it must be from a millisecond to a day"))),
     }
 }

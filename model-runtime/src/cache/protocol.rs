@@ -8,6 +8,8 @@ use super::entry::{self, Entry, Epoch, HEADER, Meta, Token};
 /// More owners than this are not listed; their intents become one anonymous hold, because an unbounded list
 /// makes contended writes quadratic.
 pub const MAX_OWNERS: usize = 16;
+/// No intent lives longer, in milliseconds; one that says so is nobody's.
+pub const MAX_LIFETIME_MS: u64 = 24 * 60 * 60 * 1000;
 const OWNER: usize = 29;
 const ANONYMOUS: u8 = b'2';
 
@@ -178,7 +180,7 @@ pub fn place(slot: Option<Slot>, token: Token, lifetime_ms: u64, now: u64) -> Sl
     {
         flag = held;
         if flag == ANONYMOUS {
-            expires_at = expires_at.max(slot.expires_at);
+            expires_at = expires_at.max(slot.expires_at.min(now.saturating_add(MAX_LIFETIME_MS)));
         } else {
             others = owners(&slot.bytes, &token, now);
         }
@@ -222,7 +224,8 @@ fn flag_of(bytes: &[u8]) -> Option<u8> {
 
 /// The other owners that are still alive.
 fn owners(bytes: &[u8], token: &Token, now: u64) -> Vec<(Token, u64)> {
-    listed(bytes).filter(|(owner, deadline)| owner != token && *deadline > now).collect()
+    let alive = |deadline| deadline > now && deadline <= now.saturating_add(MAX_LIFETIME_MS);
+    listed(bytes).filter(|(owner, deadline)| owner != token && alive(*deadline)).collect()
 }
 
 // A deadline that is no number counts as passed; a cut owner does not count at all.

@@ -2,6 +2,8 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local deadline = now + tonumber(ARGV[2])
+-- No intent lives longer than a day.
+local last = now + 86400000
 local own = ARGV[1] .. string.format('%013.0f', deadline)
 
 -- Adds the own intent to those that stand there.
@@ -11,12 +13,12 @@ local function merge(key, entry, lifetime)
     flag = string.sub(entry, 2, 2)
   end
   if flag == '2' then
-    expires = math.max(expires, now + lifetime)
+    expires = math.max(expires, math.min(last, now + lifetime))
   else
     for at = 3, #entry - 28, 29 do
       local digits = string.sub(entry, at + 16, at + 28)
       local other = string.match(digits, '^%d+$') and tonumber(digits) or 0
-      if other > now and string.sub(entry, at, at + 15) ~= ARGV[1] then
+      if other > now and other <= last and string.sub(entry, at, at + 15) ~= ARGV[1] then
         owners[#owners + 1] = string.sub(entry, at, at + 28)
         flag = '1'
         expires = math.max(expires, other)

@@ -25,7 +25,7 @@ local function release(entry)
       if deadline then
         lost = false
       end
-    elseif deadline and deadline > now then
+    elseif deadline and deadline > now and deadline <= now + 86400000 then
       owners[#owners + 1] = string.sub(entry, at, at + 28)
     end
   end
