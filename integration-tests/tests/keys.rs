@@ -46,6 +46,16 @@ struct Membership {
     role: String,
 }
 
+/// The same rows in another struct, under the same keys.
+#[derive(Debug, Clone, PartialEq, Queryable, Selectable, SentryModel)]
+#[diesel(table_name = memberships, primary_key(team_id, user_name))]
+#[cache_fields(name = "Membership")]
+struct Role {
+    team_id: i64,
+    user_name: String,
+    role: String,
+}
+
 // MySQL quotes names in another way.
 const KEYS: Schema = Schema(&[
     "CREATE TABLE {quote}order{quote} (
@@ -84,6 +94,22 @@ on_every_database_and_store! {
         assert!(matches!(o.update().big(F(orders::big) + 2).execute(&mut db), Err(Error::OutOfBounds(_))));
         assert!(o.delete(&mut db).unwrap());
         assert!(Order::get_from_cache(&mut db, orders::number, "a:1=%").optional().unwrap().is_none());
+    }
+
+    fn structs_of_one_name_share_their_keys(conn, store) {
+        let cache = Cache::builder().store(store).build().unwrap();
+        let mut db = Session::new(conn, &cache);
+        let mut m = Membership::create().team_id(1).user_name("Anna").role("user").execute(&mut db).unwrap();
+        let key = (memberships::team_id, memberships::user_name);
+        let mut r = Role::get_from_cache(&mut db, key, (1, "Anna")).unwrap();
+        assert_eq!(cache.row_key::<Role>(&r), cache.row_key::<Membership>(&m));
+        assert_eq!(Membership::get_from_cache(&mut db, key, (1, "Anna")).unwrap(), m);
+        assert_eq!((cache.stats().misses, cache.stats().hits), (1, 1), "the one filled what the other reads");
+        assert!(r.update().role("admin").execute(&mut db).unwrap());
+        assert_eq!(Membership::get_from_cache(&mut db, key, (1, "Anna")).unwrap().role, "admin");
+        assert!(m.update().role("guest").execute(&mut db).unwrap());
+        assert_eq!(Role::get_from_cache(&mut db, key, (1, "Anna")).unwrap().role, "guest");
+        assert_eq!(cache.clear::<Membership>().unwrap(), 1);
     }
 
     fn null_is_never_the_text_none(conn, store) {

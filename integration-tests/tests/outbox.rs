@@ -10,7 +10,7 @@ use model_runtime::{CacheOutcome, Dialect, ModelSql};
 
 integration_tests::project_cached_as! {
     /// The model of the contract, whose keys go to the outbox, and whose absence is cached.
-    Stored: slug(iexact), (organization_id, name), negative = "1m", outage = "outbox"
+    Stored: slug(iexact), (organization_id, name), negative = "1m", outage = "outbox", name = "Kept-1.x"
 }
 
 fn make_table<C: LoadConnection + SimpleConnection>(conn: &mut C)

@@ -19,6 +19,7 @@ pub(crate) struct CacheAttr {
     pub(crate) negative: Option<Ttl>,
     pub(crate) near: Option<Ttl>,
     pub(crate) outage: Option<Outage>,
+    pub(crate) name: Option<LitStr>,
 }
 
 /// The settings, each of which may be given once.
@@ -28,6 +29,7 @@ struct Settings {
     negative: Slot<Ttl>,
     near: Slot<Ttl>,
     outage: Slot<Outage>,
+    name: Slot<LitStr>,
 }
 
 impl Settings {
@@ -38,6 +40,7 @@ impl Settings {
             "near" => self.near.set(cx, key.span(), time(key, input)?),
             "jitter" => self.jitter.set(cx, key.span(), percent(&input.parse()?)?),
             "outage" => self.outage.set(cx, key.span(), outage(&input.parse()?)?),
+            "name" => self.name.set(cx, key.span(), name_in_keys(input.parse()?)?),
             _ => return Err(unknown_cache_key(key)),
         }
         Ok(())
@@ -59,6 +62,7 @@ impl CacheAttr {
             negative: Slot::new("negative"),
             near: Slot::new("near"),
             outage: Slot::new("outage"),
+            name: Slot::new("name"),
         };
         items(cx, attr, "#[cache_fields()]` for the primary key alone, or `#[cache_fields(slug)]", |input| {
             if input.peek(Paren) {
@@ -73,7 +77,7 @@ impl CacheAttr {
             }
             Ok(())
         });
-        let Settings { ttl, jitter, negative, near, outage } = settings;
+        let Settings { ttl, jitter, negative, near, outage, name } = settings;
         Self {
             lookups,
             ttl: ttl.take(),
@@ -81,6 +85,7 @@ impl CacheAttr {
             negative: negative.take(),
             near: near.take(),
             outage: outage.take(),
+            name: name.take(),
         }
     }
 }
@@ -108,6 +113,19 @@ fn time(key: &Ident, input: ParseStream) -> Result<Ttl> {
         return Err(Error::new(written.span(), message));
     };
     Ok(Ttl { millis: duration(text)?, span: text.span() })
+}
+
+/// A name stands between colons, and in the SQL of triggers.
+fn name_in_keys(text: LitStr) -> Result<LitStr> {
+    let name = text.value();
+    let fit = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.');
+    match !name.is_empty() && name.chars().all(fit) {
+        true => Ok(text),
+        false => {
+            let message = format!("`{name}` is no name for keys; use letters, digits, `_`, `-` and `.`");
+            Err(Error::new(text.span(), message))
+        }
+    }
 }
 
 fn outage(text: &LitStr) -> Result<Outage> {

@@ -4,9 +4,6 @@ use crate::names::{list, nearest};
 use syn::spanned::Spanned;
 use syn::{Attribute, Error, Ident};
 
-/// Keys of `#[cache_fields]` that are reserved.
-const CACHE_KEYS_OF_LATER_VERSIONS: [&str; 1] = ["name"];
-
 /// The name of an attribute: `bounded` of `#[bounded(auto)]`.
 pub(super) fn name_of(attr: &Attribute) -> String {
     attr.path().get_ident().map(Ident::to_string).unwrap_or_default()
@@ -29,8 +26,5 @@ pub(super) fn unknown(key: &Ident, attribute: &str, known: &[&str]) -> Error {
 
 /// The error about a key that `#[cache_fields]` does not have.
 pub(super) fn unknown_cache_key(key: &Ident) -> Error {
-    if CACHE_KEYS_OF_LATER_VERSIONS.contains(&key.to_string().as_str()) {
-        return Error::new(key.span(), format!("`{key}` is not supported yet; remove it"));
-    }
-    unknown(key, "cache_fields", &["ttl", "jitter", "negative", "near", "outage"])
+    unknown(key, "cache_fields", &["ttl", "jitter", "negative", "near", "outage", "name"])
 }

@@ -4,6 +4,7 @@ use super::paths::here;
 use crate::ir::{Caching, Model, Outage};
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
+use syn::LitStr;
 use syn::spanned::Spanned;
 
 pub(super) fn expand(model: &Model) -> TokenStream {
@@ -17,6 +18,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
 //         __rt::LookupSpec::of::<__Key::Cols>()
 //     }
 //     static __SPEC: __rt::CacheSpec<Project> = __rt::CacheSpec {
+//         name: "Project",
 //         ttl_ms: 300000,
 //         jitter_percent: 10,
 //         negative_ms: 0,
@@ -38,10 +40,13 @@ pub(super) fn expand(model: &Model) -> TokenStream {
 // `__lookup` asks for no more than the impls of `CacheKey` gave: a type that cannot be a key is an error there
 // and not a second time here. Field by field: serde attributes on the struct are the user's, and the cache does not ask for them.
 fn cache(model: &Model) -> Option<TokenStream> {
-    let Caching::On { ttl, jitter, negative, near, outage, lookups } = &model.caching else { return None };
+    let Caching::On { ttl, jitter, negative, near, outage, name, lookups } = &model.caching else {
+        return None;
+    };
     let (ident, ttl, negative) = (&model.ident, ttl.millis, negative.as_ref().map_or(0, |ttl| ttl.millis));
     let near = near.as_ref().map_or(0, |age| age.millis);
     let outage = policy(*outage);
+    let name = name.as_ref().map_or_else(|| model.name(), LitStr::value);
     let key = model.columns(&model.key);
     let lookups = lookups.iter().map(|key| handle(model, key));
     let (encode, decode) = (encode(model), decode(model));
@@ -51,6 +56,7 @@ fn cache(model: &Model) -> Option<TokenStream> {
                 __rt::LookupSpec::of::<__Key::Cols>()
             }
             static __SPEC: __rt::CacheSpec<#ident> = __rt::CacheSpec {
+                name: #name,
                 ttl_ms: #ttl,
                 jitter_percent: #jitter,
                 negative_ms: #negative,

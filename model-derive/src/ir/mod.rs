@@ -126,6 +126,8 @@ pub(crate) enum Caching {
         negative: Option<Ttl>,
         /// How long a copy may serve in the process that read it.
         near: Option<Ttl>,
+        /// What keys are named after, if not after the struct.
+        name: Option<LitStr>,
         outage: Outage,
         lookups: Vec<Key>,
     },

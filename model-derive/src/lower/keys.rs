@@ -53,7 +53,7 @@ fn no_primary_key(resolver: &Resolver<'_>) {
 
 /// What is cached; a lookup by the primary key adds nothing, because that one always is.
 pub(super) fn caching(resolver: &Resolver<'_>, primary: &Key, written: Option<CacheAttr>) -> Caching {
-    let Some(CacheAttr { lookups: written, ttl, jitter, negative, near, outage }) = written else {
+    let Some(CacheAttr { lookups: written, ttl, jitter, negative, near, outage, name }) = written else {
         return Caching::Off;
     };
     let mut lookups: Vec<Key> = Vec::new();
@@ -79,6 +79,7 @@ pub(super) fn caching(resolver: &Resolver<'_>, primary: &Key, written: Option<Ca
         jitter: jitter.unwrap_or(DEFAULT_JITTER),
         negative,
         near,
+        name,
         outage: outage.unwrap_or(Outage::Proceed),
         lookups,
     }

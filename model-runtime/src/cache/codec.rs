@@ -106,6 +106,8 @@ impl<'i> Decoder<'i> {
 
 /// How a model is cached; one static per model that has `#[cache_fields]`.
 pub struct CacheSpec<M: SentryModel> {
+    /// What the model's keys are named after.
+    pub name: &'static str,
     /// How long a row may stay, in milliseconds.
     pub ttl_ms: u64,
     /// By how many percent times to live differ.
@@ -184,6 +186,11 @@ impl<M> std::fmt::Debug for LookupSpec<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LookupSpec").field("mask", &self.mask).finish_non_exhaustive()
     }
+}
+
+/// What the keys of a model are named after.
+pub(crate) fn name_of<M: SentryModel>() -> &'static str {
+    M::cache().map_or(M::NAME, |spec| spec.name)
 }
 
 /// The text of the key `K` of a row.

@@ -1,7 +1,7 @@
 //! The handle that applications hold: every call of a session to the store goes through it.
 use super::builder::CacheBuilder;
 use super::canary::Canary;
-use super::codec::key_text;
+use super::codec::{key_text, name_of};
 use super::flight::Flights;
 use super::gate::Gate;
 use super::keeper::Keeper;
@@ -215,7 +215,7 @@ impl Cache {
     /// The key of a row's entry, for diagnosis.
     #[must_use]
     pub fn row_key<M: SentryModel<Pk: KeyTexts>>(&self, row: &M) -> String {
-        self.key(M::NAME, &key_text::<M::Pk>(row))
+        self.key::<M>(&key_text::<M::Pk>(row))
     }
 
     pub(super) fn new(store: Arc<dyn Store>, config: Config) -> Self {
@@ -239,11 +239,11 @@ impl Cache {
 
     /// What the keys of a model begin with.
     pub(super) fn prefix_of<M: SentryModel>(&self) -> String {
-        format!("{}:{}:", self.0.config.prefix, M::NAME)
+        format!("{}:{}:", self.0.config.prefix, name_of::<M>())
     }
 
-    pub(crate) fn key(&self, model: &str, text: &str) -> String {
-        make_key(&self.0.config.prefix, model, text)
+    pub(crate) fn key<M: SentryModel>(&self, text: &str) -> String {
+        make_key(&self.0.config.prefix, name_of::<M>(), text)
     }
 
     pub(crate) fn counters(&self) -> &Counters {

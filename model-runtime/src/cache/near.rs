@@ -223,7 +223,7 @@ impl Cache {
     ) {
         let (Some(near), Some(before)) = (self.near(spec), before) else { return };
         if self.hears(near, &self.prefix_of::<M>()) {
-            let key = self.key(M::NAME, &(spec.text_of)(row));
+            let key = self.key::<M>(&(spec.text_of)(row));
             near.keep(text, Arc::new(row.snapshot()), &key, before, Duration::from_millis(spec.near_ms));
         }
     }

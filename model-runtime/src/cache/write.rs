@@ -264,8 +264,7 @@ where
 {
     let Some(spec) = M::cache().filter(|spec| spec.negative_ms > 0) else { return Ok(()) };
     let pointers = spec.lookups.iter().filter(|lookup| lookup.mask & mask != 0 && !(lookup.is_null)(row));
-    let mut entries: Vec<_> =
-        pointers.map(|lookup| db.cache().key(M::NAME, &(lookup.text_of)(row))).collect();
+    let mut entries: Vec<_> = pointers.map(|lookup| db.cache().key::<M>(&(lookup.text_of)(row))).collect();
     if M::Pk::MASK & mask != 0 {
         entries.push(row_key(db, spec, row));
     }
@@ -282,7 +281,7 @@ where
     S: Executor,
 {
     let Some(spec) = M::cache() else { return Ok(()) };
-    let entries: Vec<_> = keys.iter().map(|key| db.cache().key(M::NAME, &(spec.text)(key))).collect();
+    let entries: Vec<_> = keys.iter().map(|key| db.cache().key::<M>(&(spec.text)(key))).collect();
     touch_entries::<M, S>(db, spec, entries).await
 }
 
@@ -363,12 +362,12 @@ where
             |lookup| {
                 let old = (lookup.text_of)(base);
                 let gone = new.is_none_or(|new| (lookup.text_of)(new) != old);
-                gone.then(|| db.cache().key(M::NAME, &old))
+                gone.then(|| db.cache().key::<M>(&old))
             },
         );
     moved.map(|pointer| Command::Unpoint { pointer, target: row_key.to_owned() }).collect()
 }
 
 fn row_key<M: SentryModel, S: Executor>(db: &S, spec: &'static CacheSpec<M>, row: &M) -> String {
-    db.cache().key(M::NAME, &(spec.text_of)(row))
+    db.cache().key::<M>(&(spec.text_of)(row))
 }

@@ -38,7 +38,7 @@ impl<M: SentryModel, K: KeyTexts<Model = M>> Lookup<'_, M, K> {
         let due = db.cache().canary().due(M::NAME, Instant::now());
         if let Some(key) = due.as_ref().and_then(|key| key.downcast_ref::<K::Key>()) {
             let text = K::text(key);
-            let entry = db.cache().key(M::NAME, &text);
+            let entry = db.cache().key::<M>(&text);
             let (spec, kind) = (self.spec, LookupKind::PrimaryKey);
             let lookup = Lookup::<M, K> { spec, key, text: &text, entry, kind };
             if let Sought::Hit(row) | Sought::Due(row, _) = lookup.look(db).await {
@@ -64,7 +64,7 @@ impl<M: SentryModel, K: KeyTexts<Model = M>> Lookup<'_, M, K> {
             }
         }
         db.cache().counters().add_of(M::NAME, Event::CanaryStale, 1);
-        let key = db.cache().key(M::NAME, &(self.spec.text_of)(row));
+        let key = db.cache().key::<M>(&(self.spec.text_of)(row));
         tracing::error!(model = M::NAME, key, "the canary found a stale row: did another program write it?");
         let _ = db.store(&deletions(&[key])).await;
         Ok(())

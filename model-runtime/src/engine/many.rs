@@ -115,7 +115,7 @@ where
         load::<M, K, S>(db, wanted, (0..wanted.len()).collect(), &mut rows).await?;
         return Ok(rows);
     };
-    let entries: Vec<_> = wanted.iter().map(|(_, text)| db.cache().key(M::NAME, text)).collect();
+    let entries: Vec<_> = wanted.iter().map(|(_, text)| db.cache().key::<M>(text)).collect();
     let known = |entry| (kind == LookupKind::PrimaryKey).then_some(entry);
     let before: Vec<_> = entries.iter().map(|entry| db.cache().before(spec, known(entry.as_str()))).collect();
     let (mut found, pointers) = match kind {

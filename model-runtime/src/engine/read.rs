@@ -34,7 +34,7 @@ where
         tracing::Span::current().record("outcome", "near hit");
         return Ok(copy);
     }
-    let entry = db.cache().key(M::NAME, text);
+    let entry = db.cache().key::<M>(text);
     Lookup::<M, K> { spec, key, text, entry, kind }.run(db).await
 }
 

@@ -1,6 +1,6 @@
 //! What one model keeps for the life of the process.
 use super::SentryModel;
-use crate::cache::codec::Fingerprint;
+use crate::cache::codec::{Fingerprint, name_of};
 use crate::statement::Shapes;
 use std::sync::OnceLock;
 
@@ -21,7 +21,7 @@ impl ModelState {
     /// The schema's fingerprint: rows cached under another one are not decoded.
     pub(crate) fn fingerprint<M: SentryModel>() -> u64 {
         *M::state().fingerprint.get_or_init(|| {
-            let mut out = Fingerprint::new(M::NAME);
+            let mut out = Fingerprint::new(name_of::<M>());
             M::describe(&mut out);
             out.finish()
         })

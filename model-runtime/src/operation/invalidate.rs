@@ -29,7 +29,7 @@ where
 
     async fn run(self, db: &mut S) -> Result<()> {
         let keys = self.keys.iter().filter(|key| !K::is_null(key));
-        let entries = keys.map(|key| db.cache().key(M::NAME, &K::text(key))).collect();
+        let entries = keys.map(|key| db.cache().key::<M>(&K::text(key))).collect();
         write::invalidate::<M, S>(db, entries).await
     }
 }

@@ -21,15 +21,15 @@ where
     let columns =
         M::Pk::COLUMNS.iter().filter_map(|name| expected.columns.iter().find(|it| it.name == *name));
     let primary: Key = columns.map(|column| (column.field, column.name, None)).collect();
-    let old = entry::<DB>(&expected, primary.clone(), "OLD", outbox)?;
-    let mut new = vec![entry::<DB>(&expected, primary, "NEW", outbox)?];
+    let old = entry::<DB>(&expected, spec.name, primary.clone(), "OLD", outbox)?;
+    let mut new = vec![entry::<DB>(&expected, spec.name, primary, "NEW", outbox)?];
     let mut events = vec![("DELETE", vec![old.clone()])];
     if spec.negative_ms > 0 {
         // Their absence may be known.
         for lookup in spec.lookups {
             let parts = lookup.names.iter().zip(lookup.columns).zip(lookup.functions);
             let key = parts.map(|((name, column), function)| (*name, *column, *function)).collect();
-            new.push(entry::<DB>(&expected, key, "NEW", outbox)?);
+            new.push(entry::<DB>(&expected, spec.name, key, "NEW", outbox)?);
         }
         events.push(("INSERT", new.clone()));
     }
@@ -50,25 +50,31 @@ where
 type Key = Vec<(&'static str, &'static str, Option<&'static str>)>;
 
 /// The text of a key before it is hashed, as SQL: `'Project:id=' || CAST(NEW.id AS TEXT)`.
-fn entry<DB: Dialect>(expected: &Expected, mut key: Key, row: &str, outbox: &Outbox) -> Result<String> {
+fn entry<DB: Dialect>(
+    expected: &Expected,
+    name: &str,
+    mut key: Key,
+    row: &str,
+    outbox: &Outbox,
+) -> Result<String> {
     key.sort_by_key(|(name, ..)| *name);
     let mut parts = Vec::with_capacity(key.len());
-    for (name, column, function) in key {
+    for (field, column, function) in key {
         let column = expected.columns.iter().find(|known| known.name == column);
         let column =
             column.ok_or_else(|| Error::Query(format!("{}: a key without a column", expected.model)))?;
-        parts.push((name, value::<DB>(expected, column, function, row, outbox)?));
+        parts.push((field, value::<DB>(expected, column, function, row, outbox)?));
     }
     let composite = parts.len() > 1;
     let mut texts = Vec::new();
     for (place, (field, value)) in parts.iter().enumerate() {
-        let before = if place == 0 { format!("{}:{field}=", expected.model) } else { format!(":{field}=") };
+        let before = if place == 0 { format!("{name}:{field}=") } else { format!(":{field}=") };
         texts.push(format!("'{before}'"));
         texts.push(if composite { escaped(value) } else { value.clone() });
     }
     let (before, between, behind) = outbox.joined;
     // A lookup by NULL is not cached, and has no key.
-    Ok(format!("COALESCE({before}{}{behind}, '{}:=')", texts.join(between), expected.model))
+    Ok(format!("COALESCE({before}{}{behind}, '{name}:=')", texts.join(between)))
 }
 
 /// As `cache/key.rs` escapes the parts of a key.

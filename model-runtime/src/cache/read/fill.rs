@@ -26,7 +26,7 @@ pub(crate) async fn fill<M: SentryModel, S: Executor>(
     for Answered { grant, pointer, row } in answers {
         match pointer {
             None => {
-                let own = |row: &&M| db.cache().key(M::NAME, &(spec.text_of)(row));
+                let own = |row: &&M| db.cache().key::<M>(&(spec.text_of)(row));
                 batch.extend(grant.row.map(|lease| match row {
                     // A collation finds a row by another spelling than its own; its writers know only their own.
                     Some(row) if own(&row) != lease.key => {
@@ -50,7 +50,7 @@ fn repoint<M: SentryModel, S: Executor>(
     row: Option<&M>,
     batch: &mut Vec<Command>,
 ) {
-    let target = row.map(|row| db.cache().key(M::NAME, &(spec.text_of)(row)));
+    let target = row.map(|row| db.cache().key::<M>(&(spec.text_of)(row)));
     if let Some(lease) = grant.row {
         if target.is_none() {
             batch.push(Command::Unpoint { pointer: pointer.clone(), target: lease.key.clone() });

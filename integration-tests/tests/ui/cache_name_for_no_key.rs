@@ -1,4 +1,4 @@
-//! A reserved key is named as such, so that nobody looks for the typo.
+//! Keys are parted by colons, and the name stands in SQL of triggers.
 use diesel::prelude::*;
 use model_runtime::prelude::*;
 
@@ -8,7 +8,7 @@ diesel::table! {
 
 #[derive(Queryable, Selectable, SentryModel)]
 #[diesel(table_name = hosts)]
-#[cache_fields(name, name = "Machine")]
+#[cache_fields(name, name = "a:b")]
 struct Host {
     id: i32,
     name: String,
