@@ -50,7 +50,7 @@ struct Membership {
 #[derive(Debug, Clone, PartialEq, Queryable, Selectable, SentryModel)]
 #[diesel(table_name = memberships, primary_key(team_id, user_name))]
 #[cache_fields(name = "Membership")]
-struct Role {
+struct Seat {
     team_id: i64,
     user_name: String,
     role: String,
@@ -101,14 +101,14 @@ on_every_database_and_store! {
         let mut db = Session::new(conn, &cache);
         let mut m = Membership::create().team_id(1).user_name("Anna").role("user").execute(&mut db).unwrap();
         let key = (memberships::team_id, memberships::user_name);
-        let mut r = Role::get_from_cache(&mut db, key, (1, "Anna")).unwrap();
-        assert_eq!(cache.row_key::<Role>(&r), cache.row_key::<Membership>(&m));
+        let mut r = Seat::get_from_cache(&mut db, key, (1, "Anna")).unwrap();
+        assert_eq!(cache.row_key::<Seat>(&r), cache.row_key::<Membership>(&m));
         assert_eq!(Membership::get_from_cache(&mut db, key, (1, "Anna")).unwrap(), m);
         assert_eq!((cache.stats().misses, cache.stats().hits), (1, 1), "the one filled what the other reads");
         assert!(r.update().role("admin").execute(&mut db).unwrap());
         assert_eq!(Membership::get_from_cache(&mut db, key, (1, "Anna")).unwrap().role, "admin");
         assert!(m.update().role("guest").execute(&mut db).unwrap());
-        assert_eq!(Role::get_from_cache(&mut db, key, (1, "Anna")).unwrap().role, "guest");
+        assert_eq!(Seat::get_from_cache(&mut db, key, (1, "Anna")).unwrap().role, "guest");
         assert_eq!(cache.clear::<Membership>().unwrap(), 1);
     }
 
