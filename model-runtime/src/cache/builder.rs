@@ -37,6 +37,8 @@ pub struct CacheBuilder {
     io_timeout: Duration,
     #[cfg(feature = "redis")]
     lazy: bool,
+    #[cfg(feature = "tls")]
+    tls: Option<crate::store::Tls>,
 }
 
 enum Place {
@@ -75,6 +77,8 @@ impl CacheBuilder {
             io_timeout: IO_TIMEOUT,
             #[cfg(feature = "redis")]
             lazy: false,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
@@ -84,7 +88,8 @@ impl CacheBuilder {
         self.store(Arc::new(crate::store::MemoryStore::default()))
     }
 
-    /// Entries live on the Redis server, version 7 or later, at `redis://[user:password@]host[:port][/database]`.
+    /// Entries live on the Redis server, version 7 or later, at `redis://[user:password@]host[:port][/database]`, or
+    /// `rediss://…` with the feature `tls`.
     #[cfg(feature = "redis")]
     pub fn redis(self, url: &str) -> Self {
         Self { place: Place::Redis(url.to_owned()), ..self }
@@ -152,6 +157,12 @@ impl CacheBuilder {
         Self { io_timeout, ..self }
     }
 
+    /// The certificates for `rediss://…`; without them the system's are trusted.
+    #[cfg(feature = "tls")]
+    pub fn tls(self, tls: crate::store::Tls) -> Self {
+        Self { tls: Some(tls), ..self }
+    }
+
     /// [`build`](Self::build) does not connect: a service may start while Redis is away.
     #[cfg(feature = "redis")]
     pub fn lazy(self) -> Self {
@@ -202,12 +213,14 @@ impl CacheBuilder {
             Place::Store(store) => Ok(store),
             #[cfg(feature = "redis")]
             Place::Redis(url) => {
-                let store = crate::store::RedisStore::new(
-                    &url,
-                    self.connect_timeout,
-                    self.io_timeout,
-                    self.intent_lifetime,
-                )?;
+                let (connect, io, quarantine) = (self.connect_timeout, self.io_timeout, self.intent_lifetime);
+                #[cfg(feature = "tls")]
+                let store = match &self.tls {
+                    Some(tls) => crate::store::RedisStore::with_tls(&url, tls, connect, io, quarantine),
+                    None => crate::store::RedisStore::new(&url, connect, io, quarantine),
+                }?;
+                #[cfg(not(feature = "tls"))]
+                let store = crate::store::RedisStore::new(&url, connect, io, quarantine)?;
                 if !self.lazy {
                     store.check()?;
                 }

@@ -8,6 +8,8 @@ pub(crate) mod redis;
 pub use memory::MemoryStore;
 #[cfg(feature = "redis")]
 pub use redis::RedisStore;
+#[cfg(feature = "tls")]
+pub use redis::Tls;
 
 use crate::cache::entry::Epoch;
 use crate::cache::protocol::{Command, Reply};

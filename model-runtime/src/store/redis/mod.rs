@@ -6,6 +6,7 @@
 //! | what does a script do? | the `.lua` file of its name; `scripts` has their hashes |
 //! | which servers are accepted, what is the epoch? | `server` |
 //! | how are connections kept, how long is waited? | `sync`, `asynchronous` |
+//! | whom does a TLS connection trust? | `tls` |
 //! | how are writes of other processes heard of? | `listen` |
 #[cfg(feature = "async")]
 mod asynchronous;
@@ -13,7 +14,12 @@ mod listen;
 mod scripts;
 mod server;
 mod sync;
+#[cfg(feature = "tls")]
+mod tls;
 mod wire;
+
+#[cfg(feature = "tls")]
+pub use tls::Tls;
 
 use super::{Answer, Ear, Store, StoreError};
 use crate::cache::protocol::Command;
@@ -40,7 +46,8 @@ impl std::fmt::Debug for RedisStore {
 }
 
 impl RedisStore {
-    /// A store on the server at `redis://[user:password@]host[:port][/database]`; it connects when it is first
+    /// A store on the server at `redis://[user:password@]host[:port][/database]`, or `rediss://…` with the feature `tls`,
+    /// which trusts the system's certificates; it connects when it is first
     /// called.
     ///
     /// After a start, a restart or a failover of the server it fills nothing for as long as `quarantine`, the lifetime
@@ -54,17 +61,39 @@ impl RedisStore {
         io_timeout: Duration,
         quarantine: Duration,
     ) -> Result<Self> {
-        let info = connection_info(url)?;
-        let place = info.addr().to_string();
-        let client = Client::open(info).map_err(|error| Error::Cache(error.to_string()))?;
+        #[cfg(feature = "tls")]
+        tls::provide();
+        let client = Client::open(connection_info(url)?).map_err(|error| Error::Cache(error.to_string()))?;
+        Ok(Self::of(client, connect_timeout, io_timeout, quarantine))
+    }
+
+    /// The same at `rediss://…`, with certificates of your own.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and where the URL is none of TLS or a certificate cannot be read.
+    #[cfg(feature = "tls")]
+    pub fn with_tls(
+        url: &str,
+        tls: &Tls,
+        connect_timeout: Duration,
+        io_timeout: Duration,
+        quarantine: Duration,
+    ) -> Result<Self> {
+        tls::provide();
+        let client = tls.client(connection_info(url)?)?;
+        Ok(Self::of(client, connect_timeout, io_timeout, quarantine))
+    }
+
+    fn of(client: Client, connect_timeout: Duration, io_timeout: Duration, quarantine: Duration) -> Self {
+        let place = client.get_connection_info().addr().to_string();
         let watch = Arc::new(Watch::new(quarantine));
-        Ok(Self {
+        Self {
             place,
             #[cfg(feature = "async")]
             line: asynchronous::Line::new(client.clone(), watch.clone(), connect_timeout, io_timeout),
             tracking: listen::Tracking::new(client.clone(), connect_timeout, io_timeout),
             pool: sync::Pool::new(client, watch, connect_timeout, io_timeout),
-        })
+        }
     }
 
     /// Connects, so that a wrong address is found at the start.
@@ -82,9 +111,12 @@ impl RedisStore {
 }
 
 fn connection_info(url: &str) -> Result<ConnectionInfo> {
+    if url.starts_with("rediss://") && !cfg!(feature = "tls") {
+        return Err(Error::Cache("`rediss://` needs the feature `tls` of model-runtime; turn it on".into()));
+    }
     let info = url.into_connection_info().map_err(|error| {
         Error::Cache(format!(
-            "expected redis://[user:password@]host[:port][/database] ({})",
+            "expected redis://[user:password@]host[:port][/database], or rediss:// for TLS ({})",
             error.category()
         ))
     })?;
