@@ -10,6 +10,10 @@ use integration_tests::models::{Project, SCHEMA, projects};
 use integration_tests::stores;
 use model_runtime::CacheOutcome;
 use model_runtime::prelude::*;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
 
 integration_tests::project_cached_as! {
     /// The model of the contract, whose absence is cached and whose keys go to the outbox.
@@ -179,5 +183,33 @@ on_every_connection! {
         }
         let stats = cache.stats();
         assert_eq!((stats.misses, stats.bypasses), (1, 0), "one asked the database: {stats:?}");
+    }
+
+    /// Polled until it asks the database, and then left alone, in a task that goes on.
+    #[tokio::test]
+    async fn a_reader_does_not_wait_for_one_that_stands_still() {
+        let place = place();
+        let (url, setup) = place.url_and_setup();
+        let cache = Cache::builder().store(stores::redis()).lease(Duration::from_millis(100)).build().unwrap();
+        let mut conns = Vec::new();
+        for _ in 0..2 {
+            let mut conn = Connection::establish(&url).await.unwrap();
+            conn.batch_execute(&setup).await.unwrap();
+            conns.push(conn);
+        }
+        let mut other = AsyncSession::new(&mut conns[1], &cache);
+        let id = Project::create().organization_id(1).slug("pump").name("Pump").execute(&mut other).await.unwrap().id;
+        drop(other);
+        let [one, other] = &mut conns[..] else { unreachable!() };
+        let (mut one, mut other) = (AsyncSession::new(one, &cache), AsyncSession::new(other, &cache));
+        let mut still = pin!(Project::get_from_cache(&mut one, projects::id, id));
+        while cache.stats().misses == 0 {
+            assert!(poll_fn(|cx| Poll::Ready(still.as_mut().poll(cx).is_pending())).await);
+            tokio::task::yield_now().await;
+        }
+        let second = Project::get_from_cache(&mut other, projects::id, id);
+        let second = tokio::time::timeout(Duration::from_secs(60), second).await.expect("it hangs");
+        assert_eq!(second.unwrap().name, "Pump");
+        assert_eq!(still.await.unwrap().name, "Pump");
     }
 }

@@ -134,7 +134,12 @@ impl Lead {
 impl Drop for Lead {
     fn drop(&mut self) {
         let mut lanes = self.cache.flights().lock();
-        let Some(lane) = lanes.get_mut(&self.key) else { return };
+        let lane = lanes.get_mut(&self.key).filter(|lane| Arc::ptr_eq(&lane.now, &self.round));
+        let Some(lane) = lane else {
+            // It was overtaken; who waits for it may have an answer all the same.
+            self.round.changed.notify(usize::MAX);
+            return;
+        };
         if self.round.end.get().is_none() && self.round.readers() > 0 {
             lane.phase = Phase::Vacant;
             self.round.changed.notify(1);
@@ -187,6 +192,17 @@ impl Follow {
         }
         lane.phase = Phase::Flying;
         Some(Landing::Lead(Lead::new(&self.cache, &self.key, self.round.clone())))
+    }
+
+    /// The round before has taken too long: this one begins without its end. Who waits for that one goes alone.
+    pub(crate) fn overtake(&self) -> Landing {
+        let mut lanes = self.cache.flights().lock();
+        let next = lanes.get(&self.key).and_then(|lane| lane.next.as_ref());
+        if next.is_some_and(|next| Arc::ptr_eq(next, &self.round)) {
+            promote(&mut lanes, &self.key);
+        }
+        drop(lanes);
+        self.landing().unwrap_or(Landing::Alone)
     }
 }
 
@@ -264,6 +280,24 @@ mod tests {
         assert!(listener.wait_timeout(std::time::Duration::from_secs(20)).is_some(), "nobody is told");
         assert!(matches!(two.landing(), Some(Landing::Lead(_))));
         drop((one, two));
+        assert!(done(&cache));
+    }
+
+    #[test]
+    fn a_leader_that_stands_still_is_overtaken() {
+        let cache = Cache::memory();
+        let still = lead(&cache);
+        let (one, two) = (follow(&cache), follow(&cache));
+        let Landing::Lead(second) = one.overtake() else { unreachable!("nobody leads") };
+        assert!(two.landing().is_none());
+        assert!(matches!(two.overtake(), Landing::Alone), "its own round is the one that runs");
+        let late = follow(&cache);
+        still.land(|| Arc::new(1_u32));
+        assert!(two.landing().is_none() && late.landing().is_none(), "nobody waited for that");
+        second.land(|| Arc::new(2_u32));
+        assert_eq!(number(two.landing()), Some(2));
+        assert!(matches!(late.landing(), Some(Landing::Lead(_))));
+        drop((one, two, late));
         assert!(done(&cache));
     }
 

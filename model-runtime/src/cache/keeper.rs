@@ -1,7 +1,12 @@
-//! The cache's background thread: intents of long commits are placed again, and what the store is owed is sent.
+//! The cache's background thread: intents of long commits are placed again, what the store is owed is sent, and who
+//! has waited long enough is woken.
 use super::entry::Token;
 use super::handle::{Cache, WeakCache};
+#[cfg(feature = "async")]
+use event_listener::{Event, EventListener};
 use std::collections::HashMap;
+#[cfg(feature = "async")]
+use std::sync::Weak;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,6 +32,11 @@ struct State {
     held: HashMap<Token, Held>,
     /// The store is owed releases.
     owing: bool,
+    /// Who is to be woken when; gone where nobody waits any more.
+    #[cfg(feature = "async")]
+    alarms: Vec<(Instant, Weak<Event>)>,
+    /// When the thread looks next, where it knows.
+    looks_at: Option<Instant>,
     thread: Thread,
 }
 
@@ -84,6 +94,20 @@ impl Keeper {
         self.wake(state, cache);
     }
 
+    /// Rings at `due`: in an async program nobody else has a clock.
+    #[cfg(feature = "async")]
+    pub(super) fn alarm(&self, cache: &Cache, due: Instant) -> Alarm {
+        let bell = Arc::new(Event::new());
+        let listener = bell.listen();
+        let mut state = self.lock();
+        state.alarms.push((due, Arc::downgrade(&bell)));
+        if state.looks_at.is_some_and(|looks_at| due < looks_at) {
+            self.0.changed.notify_one();
+        }
+        self.wake(state, cache);
+        Alarm { listener, _bell: bell }
+    }
+
     pub(super) fn stop(&self) {
         self.lock().thread = Thread::Stopped;
         self.0.changed.notify_one();
@@ -129,16 +153,20 @@ impl Keeper {
             if state.thread == Thread::Stopped {
                 return None;
             }
-            idle = if state.held.is_empty() { idle + 1 } else { 0 };
+            let alarm = state.next_alarm();
+            idle = if state.held.is_empty() && alarm.is_none() { idle + 1 } else { 0 };
             state = if state.owing {
                 self.wait(state, RETRY)
             } else if idle < IDLE_LOOKS {
+                let alarm = alarm.map(|due| due.saturating_duration_since(Instant::now()));
                 // Half of the period, so that nobody need wake the thread for each write.
-                self.wait(state, self.0.period / 2)
+                let time = self.0.period / 2;
+                self.wait(state, alarm.map_or(time, |alarm| alarm.min(time)))
             } else {
                 state.thread = Thread::Asleep;
                 self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
             };
+            state.ring(Instant::now());
             let due = due(&mut state, Instant::now(), self.0.period);
             if !due.is_empty() || state.owing {
                 // Taken before it is paid: what comes to be owed meanwhile is looked at again.
@@ -148,13 +176,53 @@ impl Keeper {
         }
     }
 
-    fn wait<'s>(&self, state: MutexGuard<'s, State>, time: Duration) -> MutexGuard<'s, State> {
-        self.0.changed.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0
+    fn wait<'s>(&self, mut state: MutexGuard<'s, State>, time: Duration) -> MutexGuard<'s, State> {
+        state.looks_at = Some(Instant::now() + time);
+        let mut state = self.0.changed.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0;
+        state.looks_at = None;
+        state
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+#[cfg(feature = "async")]
+impl State {
+    fn next_alarm(&self) -> Option<Instant> {
+        self.alarms.iter().map(|(due, _)| *due).min()
+    }
+
+    /// Wakes who has waited long enough, and forgets who waits no more.
+    fn ring(&mut self, now: Instant) {
+        self.alarms.retain(|(due, bell)| {
+            let Some(bell) = bell.upgrade() else { return false };
+            if *due <= now {
+                bell.notify(usize::MAX);
+            }
+            *due > now
+        });
+    }
+}
+
+/// Without async nobody needs to be woken.
+#[cfg(not(feature = "async"))]
+#[allow(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "the same face as with it")]
+impl State {
+    fn next_alarm(&self) -> Option<Instant> {
+        None
+    }
+
+    fn ring(&mut self, _: Instant) {}
+}
+
+/// Rings when a time has come.
+#[cfg(feature = "async")]
+#[derive(Debug)]
+pub(crate) struct Alarm {
+    pub(crate) listener: EventListener,
+    _bell: Arc<Event>,
 }
 
 fn due(state: &mut State, now: Instant, period: Duration) -> Due {

@@ -1,12 +1,16 @@
 //! How a batch reaches the store: after what the store is owed, and with note taken of what became of it.
 use super::entry::{Token, new_token};
 use super::handle::Cache;
+#[cfg(feature = "async")]
+use super::keeper::Alarm;
 use super::keeper::Hold;
 use super::observe::{Event, gauge_owed};
 use super::outage::{Debt, Outage, Verdict};
 use super::protocol::{Command, Reply};
 use crate::store::{Answer, StoreError};
 use std::sync::{Arc, MutexGuard, PoisonError};
+#[cfg(feature = "async")]
+use std::time::Instant;
 #[cfg(feature = "async")]
 use tracing::Instrument;
 
@@ -44,6 +48,12 @@ impl Cache {
     /// Places these intents again until the hold is dropped.
     pub(crate) fn hold(&self, token: Token, keys: &Arc<[String]>) -> Option<Hold> {
         (!keys.is_empty()).then(|| self.0.keeper.hold(self, token, keys))
+    }
+
+    /// Rings at `due`.
+    #[cfg(feature = "async")]
+    pub(crate) fn alarm(&self, due: Instant) -> Alarm {
+        self.0.keeper.alarm(self, due)
     }
 
     /// These keys were written and their release was not answered: it is sent before the store is next

@@ -4,7 +4,7 @@ use crate::cache::flight::{Follow, Landing};
 use crate::cache::gate::Pass;
 use std::time::Instant;
 
-/// What became of the round; a reader that waits until `until` goes alone.
+/// What became of the round; a reader that has waited until `until` overtakes it, or goes alone.
 pub(super) async fn landing<S: Executor>(db: &mut S, follow: &Follow, until: Instant) -> Landing {
     loop {
         let listener = follow.listen();
@@ -13,7 +13,7 @@ pub(super) async fn landing<S: Executor>(db: &mut S, follow: &Follow, until: Ins
         }
         db.pause(listener, Some(until)).await;
         if Instant::now() >= until {
-            return follow.landing().unwrap_or(Landing::Alone);
+            return follow.overtake();
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::store::{Answer, StoreError};
 use diesel::deserialize;
 use diesel_async::{AsyncConnection, TransactionManager};
 use event_listener::EventListener;
+use futures_util::future::select;
 use futures_util::{FutureExt, TryStreamExt};
 use std::future::ready;
 use std::panic::{AssertUnwindSafe, resume_unwind};
@@ -190,8 +191,10 @@ where
     }
 
     // Not bounded by time, which only a runtime has: a leader that is dropped hands over.
-    async fn pause(&mut self, listener: EventListener, _until: Option<Instant>) {
-        listener.await;
+    async fn pause(&mut self, listener: EventListener, until: Option<Instant>) {
+        let Some(until) = until else { return listener.await };
+        let mut alarm = self.cache.alarm(until);
+        select(listener, &mut alarm.listener).await;
     }
 
     async fn begin(&mut self) -> Result<()> {
