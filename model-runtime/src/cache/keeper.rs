@@ -4,7 +4,7 @@ use super::entry::Token;
 use super::handle::{Cache, WeakCache};
 #[cfg(feature = "async")]
 use event_listener::{Event, EventListener};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 #[cfg(feature = "async")]
 use std::sync::Weak;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// After so many looks at nothing the thread sleeps until there is something.
 const IDLE_LOOKS: u32 = 16;
+/// How many keys are remembered whose outcome nobody learned; the oldest are forgotten first.
+const MAX_LATE: usize = 65_536;
 /// How often it tries to tell the store what it is owed.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -30,6 +32,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     held: HashMap<Token, Held>,
+    /// Intents that are released once they have expired, the oldest first: what became of their writes nobody learned.
+    late: VecDeque<Late>,
     /// The store is owed releases.
     owing: bool,
     /// Who is to be woken when; gone where nobody waits any more.
@@ -56,6 +60,13 @@ struct Held {
     due: Instant,
 }
 
+#[derive(Debug)]
+struct Late {
+    token: Token,
+    keys: Arc<[String]>,
+    due: Instant,
+}
+
 /// The intents of one commit, which are placed again while this lives: a commit may take longer than an intent.
 #[derive(Debug)]
 pub(crate) struct Hold {
@@ -69,8 +80,16 @@ impl Drop for Hold {
     }
 }
 
-/// Intents that are due.
-type Due = Vec<(Token, Arc<[String]>)>;
+/// The intents of some commits.
+type Intents = Vec<(Token, Arc<[String]>)>;
+
+/// What is to be done now.
+struct Work {
+    place: Intents,
+    release: Intents,
+    /// Whether the store is owed something.
+    pay: bool,
+}
 
 impl Keeper {
     pub(super) fn new(intent_ms: u64) -> Self {
@@ -85,6 +104,19 @@ impl Keeper {
         state.held.insert(token, held);
         self.wake(state, cache);
         Hold { keeper: self.clone(), token }
+    }
+
+    /// Releases these intents once they have expired, wherever the cache is still there.
+    pub(super) fn release_late(&self, cache: &Cache, token: Token, keys: &Arc<[String]>) {
+        let mut state = self.lock();
+        state.late.push_back(Late { token, keys: keys.clone(), due: Instant::now() + 3 * self.0.period });
+        let mut count: usize = state.late.iter().map(|late| late.keys.len()).sum();
+        while count > MAX_LATE
+            && let Some(forgotten) = state.late.pop_front()
+        {
+            count -= forgotten.keys.len();
+        }
+        self.wake(state, cache);
     }
 
     /// The store is owed something.
@@ -134,19 +166,22 @@ impl Keeper {
     }
 
     fn run(&self, cache: &WeakCache) {
-        while let Some((due, owing)) = self.next() {
+        while let Some(Work { place, release, pay }) = self.next() {
             let Some(cache) = cache.upgrade() else { return };
-            for (token, keys) in due {
+            for (token, keys) in place {
                 cache.place_again(token, &keys);
             }
-            if owing && cache.pay() {
+            for (token, keys) in release {
+                cache.release_expired(token, &keys);
+            }
+            if pay && cache.pay() {
                 self.lock().owing = true;
             }
         }
     }
 
     /// Waits for something to do; `None` at the end.
-    fn next(&self) -> Option<(Due, bool)> {
+    fn next(&self) -> Option<Work> {
         let mut state = self.lock();
         let mut idle = 0;
         loop {
@@ -154,7 +189,8 @@ impl Keeper {
                 return None;
             }
             let alarm = state.next_alarm();
-            idle = if state.held.is_empty() && alarm.is_none() { idle + 1 } else { 0 };
+            let idles = state.held.is_empty() && state.late.is_empty() && alarm.is_none();
+            idle = if idles { idle + 1 } else { 0 };
             state = if state.owing {
                 self.wait(state, RETRY)
             } else if idle < IDLE_LOOKS {
@@ -166,12 +202,14 @@ impl Keeper {
                 state.thread = Thread::Asleep;
                 self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
             };
-            state.ring(Instant::now());
-            let due = due(&mut state, Instant::now(), self.0.period);
-            if !due.is_empty() || state.owing {
+            let now = Instant::now();
+            state.ring(now);
+            let (place, release) = (state.due(now, self.0.period), state.expired(now));
+            if !place.is_empty() || !release.is_empty() || state.owing {
                 // Taken before it is paid: what comes to be owed meanwhile is looked at again.
-                let owing = std::mem::take(&mut state.owing);
-                return Some((due, owing)).filter(|_| state.thread != Thread::Stopped);
+                let pay = std::mem::take(&mut state.owing);
+                let work = Work { place, release, pay };
+                return Some(work).filter(|_| state.thread != Thread::Stopped);
             }
         }
     }
@@ -225,13 +263,23 @@ pub(crate) struct Alarm {
     _bell: Arc<Event>,
 }
 
-fn due(state: &mut State, now: Instant, period: Duration) -> Due {
-    let mut due = Vec::new();
-    for (token, held) in &mut state.held {
-        if held.due <= now {
+impl State {
+    /// What is to be placed again.
+    fn due(&mut self, now: Instant, period: Duration) -> Intents {
+        let due = self.held.iter_mut().filter(|(_, held)| held.due <= now);
+        due.map(|(token, held)| {
             held.due = now + period;
-            due.push((*token, held.keys.clone()));
-        }
+            (*token, held.keys.clone())
+        })
+        .collect()
     }
-    due
+
+    /// What is to be released.
+    fn expired(&mut self, now: Instant) -> Intents {
+        let mut expired = Vec::new();
+        while self.late.front().is_some_and(|late| late.due <= now) {
+            expired.extend(self.late.pop_front().map(|late| (late.token, late.keys)));
+        }
+        expired
+    }
 }

@@ -56,6 +56,13 @@ impl Cache {
         self.0.keeper.alarm(self, due)
     }
 
+    /// Releases these intents once they have expired: nobody learns what became of their write.
+    pub(crate) fn release_late(&self, token: Token, keys: &Arc<[String]>) {
+        if !keys.is_empty() {
+            self.0.keeper.release_late(self, token, keys);
+        }
+    }
+
     /// These keys were written and their release was not answered: it is sent before the store is next
     /// believed.
     pub(crate) fn postpone(&self, keys: &[String]) {
@@ -145,6 +152,17 @@ impl Cache {
             self.0.counters.add(Event::RenewedIntent, chunk.len() as u64);
             // Where it does not answer, the commit may outlive its intents: the release heals that.
             let _ = self.call(&chunk.iter().map(place).collect::<Vec<_>>());
+        }
+    }
+
+    /// Releases intents that have expired. Where one of them had been lost, what was filled since is deleted: the write
+    /// may have been committed.
+    pub(super) fn release_expired(&self, token: Token, keys: &[String]) {
+        for chunk in keys.chunks(DRAIN_CHUNK) {
+            let release = |key: &String| Command::Release { key: key.clone(), token };
+            if self.call(&chunk.iter().map(release).collect::<Vec<_>>()).is_err() {
+                self.postpone(chunk);
+            }
         }
     }
 

@@ -41,11 +41,13 @@ impl Intents {
 }
 
 impl Drop for Intents {
-    /// A write that panics or is cancelled leaves its intents to expire; of those that could not be placed, the store
-    /// is told later.
+    /// A write that panics, is cancelled, or whose outcome is not known, leaves its intents to expire; then they are
+    /// released, in case one was lost. Of those that could not be placed, the store is told as soon as it answers.
     fn drop(&mut self) {
-        if let Some(cache) = self.unfinished.take().filter(|_| !self.placed) {
-            cache.postpone(&self.keys);
+        match self.unfinished.take() {
+            Some(cache) if self.placed => cache.release_late(self.token, &self.keys),
+            Some(cache) => cache.postpone(&self.keys),
+            None => {}
         }
     }
 }
