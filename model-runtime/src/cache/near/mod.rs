@@ -4,14 +4,16 @@
 //! key is written: by this process, which counts the writes of each key itself, or by another, of whose writes the store
 //! tells. A copy carries the count of its key from before the store was asked; once another count holds it is never
 //! served again. So nothing need be removed, and no copy can be kept too late.
+mod listener;
+
 use super::codec::CacheSpec;
-use super::handle::{Cache, WeakCache};
+use super::handle::Cache;
 use super::observe::Event;
 use crate::model::SentryModel;
-use crate::store::{Ear, Store};
+use listener::Heard;
 use std::any::{Any, TypeId};
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,8 +22,6 @@ use std::time::{Duration, Instant};
 const COUNTS: usize = 1 << 14;
 /// Copies are kept in so many parts, each behind a lock of its own.
 const PARTS: usize = 16;
-/// How long after a lost connection the store is asked again to tell of writes.
-const RETRY: Duration = Duration::from_millis(500);
 
 /// The copies of one cache.
 #[derive(Debug)]
@@ -35,15 +35,6 @@ pub(crate) struct Near {
     /// How often every copy was given up.
     resets: AtomicU64,
     heard: Mutex<Heard>,
-}
-
-/// The models of which the store tells, by what their keys begin with.
-#[derive(Debug, Default)]
-struct Heard {
-    wanted: HashSet<String>,
-    asked: HashSet<String>,
-    told: HashSet<String>,
-    listens: bool,
 }
 
 /// A model, and the text of a lookup.
@@ -227,86 +218,6 @@ impl Cache {
             near.keep(text, Arc::new(row.snapshot()), &key, before, Duration::from_millis(spec.near_ms));
         }
     }
-
-    /// Whether copies of rows whose keys begin with `prefix` may be kept: where others write to the store, it must tell of
-    /// them first. The first question starts the thread that listens.
-    fn hears(&self, near: &Near, prefix: &str) -> bool {
-        if !self.0.store.is_shared() {
-            return true;
-        }
-        let mut heard = near.heard();
-        if heard.told.contains(prefix) {
-            return true;
-        }
-        heard.wanted.insert(prefix.to_owned());
-        if !heard.listens {
-            let cache = self.downgrade();
-            let spawned = std::thread::Builder::new().name("model-near".into()).spawn(move || listen(&cache));
-            match spawned {
-                Ok(_) => heard.listens = true,
-                Err(error) => tracing::warn!(%error, "nothing is kept near: no thread could be started"),
-            }
-        }
-        false
-    }
-}
-
-fn listen(cache: &WeakCache) {
-    while let Some(store) = cache.upgrade().map(|cache| cache.0.store.clone()) {
-        if let Err(error) = Store::listen(&*store, &mut Listener { cache }) {
-            tracing::debug!(%error, "the store does not tell of writes; nothing is kept near");
-        }
-        let Some(near) = cache.upgrade().and_then(|cache| cache.0.near.get().cloned()) else { return };
-        let mut heard = near.heard();
-        heard.asked.clear();
-        heard.told.clear();
-        drop(heard);
-        near.reset();
-        drop((store, near));
-        std::thread::sleep(RETRY);
-    }
-}
-
-/// Hears of writes as long as the cache is there.
-struct Listener<'c> {
-    cache: &'c WeakCache,
-}
-
-impl Listener<'_> {
-    fn near(&self) -> Option<Arc<Near>> {
-        self.cache.upgrade()?.0.near.get().cloned()
-    }
-}
-
-impl Ear for Listener<'_> {
-    fn wanted(&mut self) -> Option<Vec<String>> {
-        let near = self.near()?;
-        let mut heard = near.heard();
-        let new: Vec<_> = heard.wanted.difference(&heard.asked).cloned().collect();
-        heard.asked.extend(new.iter().cloned());
-        Some(new)
-    }
-
-    fn listening(&mut self) {
-        let Some(near) = self.near() else { return };
-        let mut heard = near.heard();
-        let asked = heard.asked.clone();
-        heard.told.extend(asked);
-        // What was asked of the store before must not be kept now.
-        near.reset();
-    }
-
-    fn written(&mut self, key: &str) {
-        if let Some(near) = self.near() {
-            near.written(key);
-        }
-    }
-
-    fn anything_written(&mut self) {
-        if let Some(near) = self.near() {
-            near.reset();
-        }
-    }
 }
 
 #[cfg(test)]
@@ -348,25 +259,6 @@ mod tests {
             kept(&near, "id=1", 1, before);
             assert_eq!(near.copy::<u32>("id=1"), None, "{row_key:?}");
         }
-    }
-
-    #[cfg(feature = "memory")]
-    #[test]
-    fn what_was_read_before_the_store_told_of_writes_is_not_served() {
-        let cache = Cache::memory();
-        let near = cache.0.near.get_or_init(|| Arc::new(Near::new(100))).clone();
-        near.heard().wanted.insert("modelcache:Host:".into());
-        let before = near.before(None);
-        let weak = cache.downgrade();
-        let mut ear = Listener { cache: &weak };
-        assert_eq!(ear.wanted(), Some(vec!["modelcache:Host:".to_owned()]));
-        assert_eq!(ear.wanted(), Some(Vec::new()), "nothing new");
-        ear.listening();
-        assert!(near.heard().told.contains("modelcache:Host:"));
-        kept(&near, "id=1", 1, before);
-        assert_eq!(near.copy::<u32>("id=1"), None);
-        drop((cache, near));
-        assert_eq!(ear.wanted(), None, "nobody is there any more");
     }
 
     #[test]
