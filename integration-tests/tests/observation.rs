@@ -60,6 +60,23 @@ on_every_database_and_store! {
         assert_eq!(old.name, "v0", "the canary looks at what was served");
         assert_eq!(cache.stats().canary_stale, 1);
         assert_eq!(Project::get_from_cache(&mut db, projects::id, p.id).unwrap().name, "v1", "its entry is gone");
+        // The same in lookups of many, by either kind of key.
+        for (name, by_id) in [("v2", true), ("v3", false)] {
+            let mut look = || {
+                let found = match by_id {
+                    true => Project::get_many_from_cache(&mut db, projects::id, [p.id, p.id]),
+                    false => Project::get_many_from_cache(&mut db, projects::slug, ["pump"]),
+                };
+                found.unwrap()[0].as_ref().unwrap().name.clone()
+            };
+            // Leave a pointer, fill, hit.
+            (0..3).for_each(|_| drop(look()));
+            let before = cache.stats();
+            diesel::update(projects::table.find(p.id)).set(projects::name.eq(name)).execute(&mut other).unwrap();
+            assert_ne!(look(), name, "what was served");
+            assert_eq!(cache.stats().canary_stale, before.canary_stale + 1, "{name}");
+            assert_eq!(look(), name);
+        }
     }
 }
 

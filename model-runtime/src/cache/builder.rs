@@ -130,7 +130,7 @@ impl CacheBuilder {
         Self { outage_concurrency: lookups, ..self }
     }
 
-    /// Which share of the hits of `get_from_cache` is compared with the database, at once and again after one second and one minute, by
+    /// Which share of the hits is compared with the database, at once and again after one second and one minute, by
     /// whichever session next looks up a row of the model; 0 unless told. Each comparison costs a SELECT.
     ///
     /// [`Stats::canary_stale`](crate::Stats::canary_stale) counts what was stale, the log names its key, and the entry

@@ -1,5 +1,5 @@
 //! Lookups of many rows at once: the same steps as of one, each for all of them.
-use super::read::from_database;
+use super::read::{Lookup, from_database};
 use super::{Executor, Scope};
 use crate::cache::codec::CacheSpec;
 use crate::cache::read::{self, Answered, Grant, Sought};
@@ -125,9 +125,12 @@ where
             (read::pointed(db, spec, &entries, carries).await, Some(entries))
         }
     };
-    for ((sought, (_, text)), before) in found.iter().zip(wanted).zip(before) {
-        if let Sought::Hit(row) = sought {
-            db.cache().keep_near(spec, text, row, before);
+    for ((sought, (key, text)), before) in found.iter().zip(wanted).zip(before) {
+        let Sought::Hit(row) = sought else { continue };
+        db.cache().keep_near(spec, text, row, before);
+        if db.cache().config().canary > 0.0 {
+            let entry = db.cache().key::<M>(text);
+            Lookup::<M, K> { spec, key, text, entry, kind }.watch(db, row).await;
         }
     }
     read::claim(db, spec, &mut found).await;
