@@ -148,6 +148,20 @@ fn what_the_store_is_owed_is_paid_without_another_call() {
 }
 
 #[test]
+fn at_the_end_of_a_process_nobody_waits_until_the_store_is_asked_again() {
+    let (place, hooked) = (databases::sqlite(SCHEMA), Interleaved::new(stores::memory()));
+    let cache = Cache::builder().store(hooked.clone()).build().unwrap();
+    let mut conn = place.connect();
+    let mut db = Session::new(&mut conn, &cache);
+    let mut p = Project::create().organization_id(1).slug("pump").name("v0").execute(&mut db).unwrap();
+    hooked.fail(|command| matches!(command, Command::Release { .. }));
+    p.update().name("v1").execute(&mut db).unwrap();
+    assert_eq!(db.cache_outcome(), CacheOutcome::Owed);
+    cache.drain(Duration::ZERO).unwrap();
+    assert_eq!(cache.stats().drained, 1);
+}
+
+#[test]
 fn at_the_end_of_a_process_its_debt_is_paid() {
     let place = databases::sqlite(SCHEMA);
     let mut server = RedisServer::start();

@@ -25,6 +25,9 @@ const WITNESS: u32 = 10;
 /// Of 100 operations.
 const WRITES: u32 = 3;
 
+/// How long a worker tries to tell the store what it owes, before it ends.
+const PATIENCE: Duration = Duration::from_secs(40);
+
 /// Works until the input ends.
 pub fn run(orders: &Orders) {
     // A stopped worker would not see its input end.
@@ -69,6 +72,7 @@ where
             thread::sleep(Duration::from_millis(50));
         }
     });
+    cache.drain(PATIENCE).unwrap();
 }
 
 fn open<C: Link>(orders: &Orders) -> C {

@@ -183,7 +183,8 @@ impl Cache {
     }
 
     /// Tells the store what it is owed: keys that were written while it was out of reach. A background thread does so
-    /// once the store answers; call this before the process ends. It blocks, up to `patience`.
+    /// once the store answers; call this before the process ends. It asks the store at once, also where nobody else does for
+    /// a while, and blocks for `patience` and one time-out at most.
     ///
     /// # Errors
     /// [`Error::Cache`] where keys are left: until their time to live ends, other processes may be served what
@@ -201,7 +202,7 @@ impl Cache {
     pub fn drain(&self, patience: Duration) -> Fallible<()> {
         const PAUSE: Duration = Duration::from_millis(20);
         let end = Instant::now() + patience;
-        while self.pay() {
+        while self.pay_at_once() {
             if Instant::now() + PAUSE > end {
                 let left = self.outage().owed();
                 let count = if left == usize::MAX { "all".to_owned() } else { left.to_string() };

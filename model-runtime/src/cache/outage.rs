@@ -71,6 +71,11 @@ impl Outage {
         self.debt(chunk).filter(|_| now_ms >= self.closed_until_ms)
     }
 
+    /// The same while nobody else asks the store.
+    pub(crate) fn payable_at_once(&self, chunk: usize) -> Option<Debt> {
+        self.debt(chunk)
+    }
+
     /// How many keys are owed; `usize::MAX` where they were too many to remember.
     pub(crate) fn owed(&self) -> usize {
         if self.forgot.is_some() { usize::MAX } else { self.postponed.len() }

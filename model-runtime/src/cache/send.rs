@@ -168,8 +168,17 @@ impl Cache {
 
     /// Tells the store what it is owed, as far as it answers; returns whether anything is left.
     pub(super) fn pay(&self) -> bool {
+        self.pay_what(|outage, now| outage.payable(now, DRAIN_CHUNK))
+    }
+
+    /// The same at the end of a process, which cannot wait until the store is asked again.
+    pub(super) fn pay_at_once(&self) -> bool {
+        self.pay_what(|outage, _| outage.payable_at_once(DRAIN_CHUNK))
+    }
+
+    fn pay_what(&self, payable: impl Fn(&Outage, u64) -> Option<Debt>) -> bool {
         loop {
-            let debt = self.outage().payable(self.now_ms(), DRAIN_CHUNK);
+            let debt = payable(&self.outage(), self.now_ms());
             let Some(debt) = debt else { break };
             let paid = match &debt {
                 Debt::Keys { .. } => {
