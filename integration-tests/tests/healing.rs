@@ -37,14 +37,15 @@ on_every_database_and_store! {
         broken_payload.truncate(end);
         let mut trailing = good.clone();
         trailing.push(0);
-        let mut text_for_a_number = good.clone();
-        text_for_a_number[good.len() - 1] = 0xc1;
+        let mut no_marker = good.clone();
+        // Where the first field begins; at the end there are the digits of a timestamp.
+        no_marker[entry::HEADER + 20] = 0xc1;
         for (what, bad) in [
             ("another schema", other_fingerprint),
             ("another epoch", other_epoch),
             ("a cut payload", broken_payload),
             ("bytes after the last field", trailing),
-            ("a byte that MessagePack never uses", text_for_a_number),
+            ("a byte that MessagePack never uses", no_marker),
             ("no entry at all", b"garbage".to_vec()),
             ("a header alone", b"V".to_vec()),
         ] {
