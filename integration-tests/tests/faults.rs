@@ -6,11 +6,10 @@ use integration_tests::databases::{self, Sqlite};
 use integration_tests::interleave::Interleaved;
 use integration_tests::models::{Project, SCHEMA, projects};
 use integration_tests::servers::RedisServer;
-use integration_tests::{on_every_database, stores, test_on};
+use integration_tests::test_on;
 use model_runtime::CacheOutcome;
 use model_runtime::cache::protocol::Command;
 use model_runtime::prelude::*;
-use model_runtime::store::RedisStore;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -280,38 +279,6 @@ mod a_backend_that_is_terminated_at_commit_leaves_its_intents {
     test_on!(SCHEMA, mysql, mysql, redis, (conn, place, store), {
         cut_at_commit!(conn, place, store, of_mysql, |id| format!("KILL {id}"));
     });
-}
-
-// Its intent is lost, the old row is filled, and then somebody commits of whom the cache never hears.
-on_every_database! {
-    fn a_row_whose_write_nobody_saw_end_is_not_old_for_longer_than_an_intent_lives(conn, place) {
-        let (url, patience) = (stores::redis_url(), Duration::from_secs(20));
-        let store = RedisStore::new(&url, patience, patience, Duration::ZERO).unwrap();
-        let lifetime = Duration::from_millis(300);
-        let cache = Cache::builder().store(Arc::new(store)).intent_lifetime(lifetime).build().unwrap();
-        let mut reader = place.connect();
-        let mut seen = Session::new(&mut reader, &cache);
-        let mut p = {
-            let mut db = Session::new(conn, &cache);
-            Project::create().organization_id(1).slug("pump").name("old").execute(&mut db).unwrap()
-        };
-        conn.transaction(|conn| {
-            assert!(p.update().name("new").execute(&mut Session::new(conn, &cache)).unwrap());
-            let mut redis = redis::Client::open(url.as_str()).unwrap().get_connection().unwrap();
-            redis::cmd("FLUSHDB").exec(&mut redis).unwrap();
-            let hits = cache.stats().hits;
-            for _ in 0..2 {
-                assert_eq!(Project::get_from_cache(&mut seen, projects::id, p.id).unwrap().name, "old");
-            }
-            assert_eq!(cache.stats().hits, hits + 1, "it was filled");
-            QueryResult::Ok(())
-        })
-        .unwrap();
-        let deadline = Instant::now() + HANGS;
-        while Project::get_from_cache(&mut seen, projects::id, p.id).unwrap().name != "new" {
-            assert!(Instant::now() < deadline, "it is old for good");
-        }
-    }
 }
 
 /// Two transactions of which the database gives one up; the cache agrees with what is left.

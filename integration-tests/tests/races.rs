@@ -3,10 +3,11 @@
 use diesel::prelude::*;
 use integration_tests::interleave::Interleaved;
 use integration_tests::models::{Project, projects};
-use integration_tests::on_every_database_and_store;
+use integration_tests::{on_every_database, on_every_database_and_store, stores};
 use model_runtime::cache::protocol::{Command, Reply};
 use model_runtime::prelude::*;
-use std::sync::mpsc;
+use model_runtime::store::RedisStore;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 /// A watchdog, not a measurement: what takes so long hangs.
@@ -225,4 +226,36 @@ mod a_row_found_by_another_spelling_is_not_cached_under_it {
     test_on!(SQLITE, sqlite_and_memory, sqlite, memory, (conn, store), { spelled!(conn, store) });
     test_on!(SQLITE, sqlite_and_redis, sqlite, redis, (conn, store), { spelled!(conn, store) });
     test_on!(MYSQL, mysql_and_redis, mysql, redis, (conn, store), { spelled!(conn, store) });
+}
+
+// Its intent is lost, the old row is filled, and then somebody commits of whom the cache never hears.
+on_every_database! {
+    fn a_row_whose_write_nobody_saw_end_is_not_old_for_longer_than_an_intent_lives(conn, place) {
+        let (url, patience) = (stores::redis_url(), Duration::from_secs(20));
+        let store = RedisStore::new(&url, patience, patience, Duration::ZERO).unwrap();
+        let lifetime = Duration::from_millis(300);
+        let cache = Cache::builder().store(Arc::new(store)).intent_lifetime(lifetime).build().unwrap();
+        let mut reader = place.connect();
+        let mut seen = Session::new(&mut reader, &cache);
+        let mut p = {
+            let mut db = Session::new(conn, &cache);
+            Project::create().organization_id(1).slug("pump").name("old").execute(&mut db).unwrap()
+        };
+        conn.transaction(|conn| {
+            assert!(p.update().name("new").execute(&mut Session::new(conn, &cache)).unwrap());
+            let mut redis = redis::Client::open(url.as_str()).unwrap().get_connection().unwrap();
+            redis::cmd("FLUSHDB").exec(&mut redis).unwrap();
+            let hits = cache.stats().hits;
+            for _ in 0..2 {
+                assert_eq!(Project::get_from_cache(&mut seen, projects::id, p.id).unwrap().name, "old");
+            }
+            assert_eq!(cache.stats().hits, hits + 1, "it was filled");
+            QueryResult::Ok(())
+        })
+        .unwrap();
+        let deadline = Instant::now() + HANGS;
+        while Project::get_from_cache(&mut seen, projects::id, p.id).unwrap().name != "new" {
+            assert!(Instant::now() < deadline, "it is old for good");
+        }
+    }
 }

@@ -150,13 +150,13 @@ fn certificates_that_are_none_or_of_no_use_are_refused() {
     let (certificate, key) = Authority::new().signed("client");
     let url = "rediss://localhost:1/";
     let none = [
-        Tls::default().root(b"none"),
-        Tls::default().identity(b"none", key.as_bytes()),
-        Tls::default().identity(certificate.as_bytes(), b"none"),
+        (Tls::default().root(b"none"), "`root`"),
+        (Tls::default().identity(b"none", key.as_bytes()), "certificate of `identity`"),
+        (Tls::default().identity(certificate.as_bytes(), b"none"), "key of `identity`"),
     ];
-    for tls in none {
+    for (tls, what) in none {
         let error = cache_at(url, tls).unwrap_err().to_string();
-        assert!(error.contains("TLS"), "{error}");
+        assert!(error.contains("TLS") && error.contains(what) && error.contains("BEGIN"), "{error}");
     }
     let tls = Tls::default().identity(certificate.as_bytes(), key.as_bytes());
     let error = cache_at("redis://localhost:1/", tls).unwrap_err().to_string();

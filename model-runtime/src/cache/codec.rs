@@ -1,7 +1,8 @@
 //! The bytes of a cached row, field by field, and the fingerprint of their schema.
 //!
 //! Each field is encoded by itself with MessagePack, which describes its own types: a field may use
-//! `#[serde(untagged)]` or `serde_json::Value`; chrono's timestamps are [two numbers](moment). What serde attributes say on the *struct* is never asked.
+//! `#[serde(untagged)]` or `serde_json::Value`; chrono's timestamps are two numbers (`moment`). What serde attributes say
+//! on the *struct* is never asked.
 #[cfg(feature = "chrono")]
 use super::moment::{self, Moment};
 use super::outage::OutagePolicy;

@@ -65,33 +65,12 @@ where
     S: Executor,
 {
     let near = M::cache().filter(|spec| spec.near_ms > 0 && db.scope() == Scope::Autocommit);
-    let Some(spec) = near else { return get_far::<M, K, S>(db, wanted, kind).await };
-    let mut rows: Vec<_> = wanted.iter().map(|(_, text)| db.cache().near_copy(spec, text)).collect();
+    let mut rows: Vec<_> = wanted.iter().map(|(_, text)| db.cache().near_copy(near?, text)).collect();
     let far: Vec<usize> = (0..rows.len()).filter(|place| rows[*place].is_none()).collect();
-    let asked: Vec<_> = far.iter().map(|place| wanted[*place]).collect();
-    for (place, row) in far.into_iter().zip(get_far::<M, K, S>(db, &asked, kind).await?) {
-        rows[place] = row;
-    }
-    Ok(rows)
-}
-
-/// The same, past the copies near their readers.
-async fn get_far<M, K, S>(
-    db: &mut S,
-    wanted: &[Wanted<'_, K::Key>],
-    kind: LookupKind,
-) -> Result<Vec<Option<M>>>
-where
-    M: ModelSql<S::Backend>,
-    K: KeyTexts<Model = M>,
-    S: Executor,
-{
-    let mut rows = Vec::new();
-    for chunk in wanted.chunks(CHUNK) {
-        let mut found = get_chunk::<M, K, S>(db, chunk, kind).await?;
-        match rows.is_empty() {
-            true => rows = found,
-            false => rows.append(&mut found),
+    for places in far.chunks(CHUNK) {
+        let asked: Vec<_> = places.iter().map(|place| wanted[*place]).collect();
+        for (place, row) in places.iter().zip(get_chunk::<M, K, S>(db, &asked, kind).await?) {
+            rows[*place] = row;
         }
     }
     Ok(rows)

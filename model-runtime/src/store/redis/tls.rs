@@ -39,18 +39,26 @@ impl Tls {
             return Err(Error::Cache(message.into()));
         }
         // What is no PEM counts as no certificate further on.
-        let identity = self.identity.iter().map(|identity| &identity.client_cert);
-        if self.root.iter().chain(identity).any(|pem| !has_certificates(pem)) {
-            return Err(Error::Cache("TLS to Redis: a certificate is no PEM".into()));
+        if self.root.iter().any(|pem| !has_certificates(pem)) {
+            return Err(no_pem("`root` holds no certificate", "CERTIFICATE"));
         }
-        if self.identity.iter().any(|identity| PrivateKeyDer::from_pem_slice(&identity.client_key).is_err()) {
-            return Err(Error::Cache("TLS to Redis: the key of the identity is no PEM".into()));
+        if let Some(ClientTlsConfig { client_cert, client_key }) = &self.identity {
+            if !has_certificates(client_cert) {
+                return Err(no_pem("the certificate of `identity` is none", "CERTIFICATE"));
+            }
+            if PrivateKeyDer::from_pem_slice(client_key).is_err() {
+                return Err(no_pem("the key of `identity` is none", "PRIVATE KEY"));
+            }
         }
         let certificates =
             TlsCertificates { client_tls: self.identity.clone(), root_cert: self.root.clone() };
         Client::build_with_tls(info, certificates)
             .map_err(|error| Error::Cache(format!("TLS to Redis: {error}")))
     }
+}
+
+fn no_pem(what: &str, label: &str) -> Error {
+    Error::Cache(format!("TLS to Redis: {what}; give the text of a PEM file, with `-----BEGIN {label}-----`"))
 }
 
 fn has_certificates(pem: &[u8]) -> bool {

@@ -5,22 +5,23 @@
 //! Each pair runs in turns, batch by batch, so that whatever else the machine does falls on both; what is
 //! printed is the median ratio, with the quartiles around it.
 #![allow(missing_docs, reason = "a benchmark")]
+mod measure;
+
 use diesel::prelude::*;
 use integration_tests::models::{Organization, Project, SCHEMA, organizations, projects};
 use integration_tests::{databases, stores};
+use measure::{Ratio, ratio};
 use model_runtime::prelude::*;
 use model_runtime::store::RedisStore;
 use redis::{Commands, IntoConnectionInfo};
 use serde::{Deserialize, Serialize};
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What is measured, its bar in the design, and how.
 type Bench = (&'static str, Option<f64>, fn() -> Ratio);
 
-const BATCH: Duration = Duration::from_millis(8);
-const ROUNDS: usize = 151;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn main() {
@@ -55,46 +56,6 @@ fn main() {
         let bar = bar.map_or_else(|| "-".to_owned(), |bar| format!("{bar:.2}x"));
         println!("{name:<52}{median:>7.2}x{bar:>8}{:>18}", format!("{low:.2}x..{high:.2}x"));
     }
-}
-
-struct Ratio {
-    median: f64,
-    low: f64,
-    high: f64,
-}
-
-/// Runs both in turns; what takes long is repeated less often.
-fn ratio(mut ours: impl FnMut(), mut by_hand: impl FnMut()) -> Ratio {
-    let count = batch_size(&mut by_hand).min(batch_size(&mut ours));
-    let rounds = if count == 1 { ROUNDS / 5 } else { ROUNDS };
-    let mut ratios: Vec<f64> = (0..rounds)
-        .map(|round| match round % 2 {
-            0 => time(count, &mut ours) / time(count, &mut by_hand),
-            _ => {
-                let by_hand = time(count, &mut by_hand);
-                time(count, &mut ours) / by_hand
-            }
-        })
-        .collect();
-    ratios.sort_by(f64::total_cmp);
-    Ratio { median: ratios[rounds / 2], low: ratios[rounds / 4], high: ratios[rounds * 3 / 4] }
-}
-
-fn batch_size(work: &mut impl FnMut()) -> u32 {
-    let (mut count, started) = (0, Instant::now());
-    while started.elapsed() < BATCH * 8 {
-        work();
-        count += 1;
-    }
-    (count / 8).max(1)
-}
-
-fn time(count: u32, work: &mut impl FnMut()) -> f64 {
-    let started = Instant::now();
-    for _ in 0..count {
-        work();
-    }
-    started.elapsed().as_secs_f64()
 }
 
 /// A row as hand-written code would cache it.
