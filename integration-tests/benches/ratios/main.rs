@@ -1,6 +1,6 @@
 //! What the model layer costs beside the same work written by hand.
 //!
-//! `integration-tests/run -- cargo bench -p integration-tests [-- NAME]`
+//! `integration-tests/run --durable -- cargo bench -p integration-tests [-- NAME]`
 //!
 //! Each pair runs in turns, batch by batch, so that whatever else the machine does falls on both; what is
 //! printed is the median ratio, with the quartiles around it.
