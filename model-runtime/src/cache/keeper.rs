@@ -34,6 +34,8 @@ struct State {
     held: HashMap<Token, Held>,
     /// Intents that are released once they have expired, the oldest first: what became of their writes nobody learned.
     late: VecDeque<Late>,
+    /// How many keys they are on.
+    late_keys: usize,
     /// The store is owed releases.
     owing: bool,
     /// Who is to be woken when; gone where nobody waits any more.
@@ -110,11 +112,9 @@ impl Keeper {
     pub(super) fn release_late(&self, cache: &Cache, token: Token, keys: &Arc<[String]>) {
         let mut state = self.lock();
         state.late.push_back(Late { token, keys: keys.clone(), due: Instant::now() + 3 * self.0.period });
-        let mut count: usize = state.late.iter().map(|late| late.keys.len()).sum();
-        while count > MAX_LATE
-            && let Some(forgotten) = state.late.pop_front()
-        {
-            count -= forgotten.keys.len();
+        state.late_keys += keys.len();
+        while state.late_keys > MAX_LATE {
+            state.oldest_late();
         }
         self.wake(state, cache);
     }
@@ -278,8 +278,34 @@ impl State {
     fn expired(&mut self, now: Instant) -> Intents {
         let mut expired = Vec::new();
         while self.late.front().is_some_and(|late| late.due <= now) {
-            expired.extend(self.late.pop_front().map(|late| (late.token, late.keys)));
+            expired.extend(self.oldest_late().map(|late| (late.token, late.keys)));
         }
         expired
+    }
+
+    fn oldest_late(&mut self) -> Option<Late> {
+        let oldest = self.late.pop_front()?;
+        self.late_keys -= oldest.keys.len();
+        Some(oldest)
+    }
+}
+
+#[cfg(all(test, feature = "memory"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_keys_of_unseen_outcomes_are_forgotten_first() {
+        let cache = Cache::memory();
+        let keeper = Keeper::new(3_600_000);
+        let keys = |count: usize| Arc::<[String]>::from(vec![String::new(); count]);
+        for (number, count) in [(1, 40_000), (2, 20_000), (3, 10_000)] {
+            keeper.release_late(&cache, [number; 16], &keys(count));
+        }
+        let state = keeper.lock();
+        let tokens: Vec<u8> = state.late.iter().map(|late| late.token[0]).collect();
+        assert_eq!((tokens, state.late_keys), (vec![2, 3], 30_000));
+        drop(state);
+        keeper.stop();
     }
 }

@@ -43,16 +43,22 @@ impl Cache {
 }
 
 fn listen(cache: &WeakCache) {
+    let mut is_new = true;
     while let Some(store) = cache.upgrade().map(|cache| cache.0.store.clone()) {
-        if let Err(error) = Store::listen(&*store, &mut Listener { cache }) {
-            tracing::debug!(%error, "the store does not tell of writes; nothing is kept near");
-        }
+        let ended = Store::listen(&*store, &mut Listener { cache });
         let Some(near) = cache.upgrade().and_then(|cache| cache.0.near.get().cloned()) else { return };
         let mut heard = near.heard();
         heard.asked.clear();
-        heard.told.clear();
+        let heard_before = !std::mem::take(&mut heard.told).is_empty();
         drop(heard);
         near.reset();
+        // Not with each attempt of a long outage.
+        if let Err(error) = ended
+            && (is_new || heard_before)
+        {
+            tracing::warn!(%error, "the store does not tell of writes: nothing is kept near until it does");
+        }
+        is_new = false;
         drop((store, near));
         std::thread::sleep(RETRY);
     }
