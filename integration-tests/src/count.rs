@@ -26,3 +26,15 @@ pub fn statements(conn: &mut impl Connection) -> Statements {
     });
     sent
 }
+
+/// Hears which statements the connection keeps prepared from now on.
+pub fn prepared(conn: &mut impl Connection) -> Statements {
+    let kept = Statements::default();
+    let heard = kept.clone();
+    conn.set_instrumentation(move |event: InstrumentationEvent<'_>| {
+        if let InstrumentationEvent::CacheQuery { sql, .. } = event {
+            heard.0.lock().unwrap().push(sql.to_owned());
+        }
+    });
+    kept
+}

@@ -150,6 +150,31 @@ on_every_database! {
         assert_eq!(statements.take().len(), 1);
     }
 
+    fn a_bulk_write_is_prepared_once_where_its_types_tell_its_text(conn, place) {
+        let kept = count::prepared(conn);
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        cached_projects!(db, 3);
+        let count = |kept: &[String], verb| kept.iter().filter(|sql| sql.starts_with(verb)).count();
+        kept.take();
+        for n in 1..=3 {
+            Project::update_where(projects::events.ge(n)).events(n).execute(&mut db).unwrap();
+        }
+        let seen = kept.take();
+        let locks = place.returning(0, 1);
+        assert_eq!((count(&seen, "UPDATE"), count(&seen, "SELECT")), (1, locks), "{seen:?}");
+        for n in 1..=3 {
+            Project::delete_where(projects::events.gt(n)).execute(&mut db).unwrap();
+        }
+        let seen = kept.take();
+        assert_eq!((count(&seen, "DELETE"), seen.len()), (1, 1 + locks), "{seen:?}");
+        // Of one type there are many texts.
+        let literal = diesel::dsl::sql::<diesel::sql_types::Bool>("events >= 0");
+        Project::update_where(literal.clone()).events(7).execute(&mut db).unwrap();
+        Project::delete_where(literal).execute(&mut db).unwrap();
+        assert_eq!(kept.take(), [""; 0]);
+    }
+
     fn a_bulk_write_of_a_cached_model_is_one_transaction(conn, place) {
         let statements = count::statements(conn);
         let cache = Cache::memory();

@@ -159,6 +159,10 @@ pub(crate) fn more_than_sixteen_owners_are_one_hold(store: &dyn Store) {
     assert!(!done(store, release("e", [3; 16])));
     done(store, place("e", [17; 16]));
     assert_eq!(get(store, "e").as_deref(), Some(b"W2".as_slice()), "until it expires");
+    let longer = [b"W2".as_slice(), &A, b"9999999999999"].concat();
+    assert!(done(store, swap("e", b"W2", &longer)));
+    assert!(!done(store, release("e", A)));
+    assert_eq!(get(store, "e"), Some(longer), "whatever follows");
 }
 
 pub(crate) fn pointers_yield_to_leases_and_intents(store: &dyn Store) {

@@ -99,10 +99,9 @@ pub(crate) async fn place<S: Executor>(db: &mut S, keys: Vec<String>) -> Intents
     let lifetime_ms = db.cache().config().intent_ms;
     let hold = db.cache().hold(token, &keys);
     let command = |key: &String| Command::Place { key: key.clone(), token, lifetime_ms };
-    let batch: Vec<_> = keys.iter().map(command).collect();
     let (mut placed, mut forgetful) = (true, false);
-    for chunk in batch.chunks(BATCH) {
-        match db.store(chunk).await {
+    for chunk in keys.chunks(BATCH) {
+        match db.store(&chunk.iter().map(command).collect::<Vec<_>>()).await {
             Ok(answer) => forgetful |= answer.forgetful,
             Err(_) => placed = false,
         }
@@ -210,7 +209,7 @@ where
             }
         }
         Scope::Session => {
-            db.transaction().touch::<M>(spec, key);
+            db.transaction().touch::<M>(spec, vec![key]);
             Ok(Opened::Deferred)
         }
         Scope::Foreign => {
@@ -319,9 +318,7 @@ where
 {
     match db.scope() {
         Scope::Session => {
-            for entry in entries {
-                db.transaction().touch::<M>(spec, entry);
-            }
+            db.transaction().touch::<M>(spec, entries);
             Ok(())
         }
         Scope::Foreign | Scope::Autocommit => place_and_leave::<M, S>(db, spec, entries).await,

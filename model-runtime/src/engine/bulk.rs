@@ -1,13 +1,13 @@
 //! Writes of all rows that a predicate matches, with the invalidation of each.
 use super::transaction::Unit;
-use super::write::overflow;
+use super::write::{Verb, overflow};
 use super::{Executor, hooks};
 use crate::cache::write;
 use crate::error::{Error, Result};
 use crate::field::KeyCols;
 use crate::hooks::Write;
 use crate::model::{ModelSql, SentryModel};
-use crate::statement::{Assignments, Dialect, Guarded, Purpose, SqlSet, Statement};
+use crate::statement::{Assignments, Dialect, Guarded, Purpose, SqlSet, Statement, shape_of_predicate};
 use diesel::query_builder::QueryFragment;
 
 type Key<M> = <<M as SentryModel>::Pk as KeyCols>::Key;
@@ -32,9 +32,9 @@ where
     sets.take_sql(sql);
     let mask = sets.mask();
     let guards = std::mem::take(&mut sets.guards);
+    let kept = sets.is_countable() && stays_prepared::<M, P, S>(sets.shape() ^ Verb::UpdateWhere as u64);
     let (statement, old) = Statement::update::<M>(sets);
-    // The predicate may be any expression, whose texts nobody can count.
-    let statement = statement.filtered(predicate).guards(&guards, old).stays_prepared(false);
+    let statement = statement.filtered(predicate).guards(&guards, old).stays_prepared(kept);
     // What guards refuse must be taken back.
     if M::cache().is_none() && guards.is_empty() {
         return db.count(statement).await;
@@ -171,7 +171,17 @@ where
     P: QueryFragment<S::Backend> + Sync,
     S: Executor,
 {
-    Statement::new().sql("DELETE FROM ").table::<M>().filtered(predicate).stays_prepared(false)
+    let kept = stays_prepared::<M, P, S>(Verb::DeleteWhere as u64);
+    Statement::new().sql("DELETE FROM ").table::<M>().filtered(predicate).stays_prepared(kept)
+}
+
+/// Whether a statement of this shape stays prepared, over rows that a predicate of type `P` names.
+fn stays_prepared<M, P, S>(shape: u64) -> bool
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    shape_of_predicate::<P>().is_some_and(|predicate| M::state().shapes.admit(shape ^ predicate))
 }
 
 /// The keys of the rows that match, locked until the transaction ends.
@@ -181,7 +191,8 @@ where
     P: QueryFragment<S::Backend> + Sync,
     S: Executor,
 {
-    db.keys::<M>(keys_of::<M, P, S>(predicate).sql(S::Backend::LOCKING)).await
+    let kept = stays_prepared::<M, P, S>(Verb::Lock as u64);
+    db.keys::<M>(keys_of::<M, P, S>(predicate).sql(S::Backend::LOCKING).stays_prepared(kept)).await
 }
 
 fn keys_of<M, P, S>(predicate: &P) -> Statement<'_, S::Backend>

@@ -104,6 +104,9 @@ pub(super) enum Verb {
     Update = 2,
     Upsert = 3,
     InsertUnlessThere = 4,
+    UpdateWhere = 5,
+    DeleteWhere = 6,
+    Lock = 7,
 }
 
 /// What the caller of an update needs of the stored row.

@@ -157,15 +157,17 @@ impl Transaction {
         self.node.clone()
     }
 
-    pub(crate) fn touch<M: SentryModel>(&mut self, spec: &CacheSpec<M>, key: String) {
+    /// Rows with these keys were written.
+    pub(crate) fn touch<M: SentryModel>(&mut self, spec: &CacheSpec<M>, keys: Vec<String>) {
+        if keys.is_empty() {
+            return;
+        }
         match spec.outage {
             OutagePolicy::Proceed => {}
             OutagePolicy::Refuse => self.touched.refuses = Some(M::NAME),
-            OutagePolicy::Outbox => {
-                self.touched.outbox.insert(key.clone());
-            }
+            OutagePolicy::Outbox => self.touched.outbox.extend(keys.iter().cloned()),
         }
-        self.touched.keys.insert(key);
+        self.touched.keys.extend(keys);
     }
 
     /// What the cache learned of the last write of cached rows.

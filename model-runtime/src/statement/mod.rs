@@ -11,5 +11,6 @@ pub use assignments::{Assignments, SqlSet};
 pub(crate) use assignments::{Guarded, Pair, Purpose};
 pub use dialect::Dialect;
 pub use shapes::Shapes;
+pub(crate) use shapes::shape_of_predicate;
 pub use text::Statement;
 pub(crate) use text::TableName;

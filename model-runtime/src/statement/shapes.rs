@@ -1,5 +1,6 @@
 //! Bounds the number of distinct prepared statements per model.
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{OnceLock, PoisonError, RwLock};
 
 /// How many shapes of one model are prepared and kept per connection; further ones are prepared anew for
@@ -28,9 +29,28 @@ impl Shapes {
     }
 }
 
+/// What the text of a predicate depends on; `None` where its type does not tell, because it is chosen at run time.
+///
+/// Diesel's expressions that have several texts of one type (lists, SQL literals) say so themselves.
+pub(crate) fn shape_of_predicate<P>() -> Option<u64> {
+    let name = std::any::type_name::<P>();
+    if name.contains("dyn ") {
+        return None;
+    }
+    let mut shape = DefaultHasher::new();
+    name.hash(&mut shape);
+    Some(shape.finish())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_boxed_predicate_has_no_shape() {
+        assert_ne!(shape_of_predicate::<u8>(), shape_of_predicate::<u16>());
+        assert_eq!(shape_of_predicate::<Box<dyn std::fmt::Debug>>(), None);
+    }
 
     #[test]
     fn the_first_shapes_stay_prepared_and_the_rest_do_not() {
