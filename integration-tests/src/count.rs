@@ -15,26 +15,27 @@ impl Statements {
     }
 }
 
-/// Listens to the connection from now on.
+/// Hears the statements that the connection sends from now on.
 pub fn statements(conn: &mut impl Connection) -> Statements {
-    let sent = Statements::default();
-    let heard = sent.clone();
-    conn.set_instrumentation(move |event: InstrumentationEvent<'_>| {
-        if let InstrumentationEvent::StartQuery { query, .. } = event {
-            heard.0.lock().unwrap().push(query.to_string());
-        }
-    });
-    sent
+    hear(conn, |event| match event {
+        InstrumentationEvent::StartQuery { query, .. } => Some(query.to_string()),
+        _ => None,
+    })
 }
 
 /// Hears which statements the connection keeps prepared from now on.
 pub fn prepared(conn: &mut impl Connection) -> Statements {
+    hear(conn, |event| match event {
+        InstrumentationEvent::CacheQuery { sql, .. } => Some(sql.to_owned()),
+        _ => None,
+    })
+}
+
+fn hear(conn: &mut impl Connection, pick: fn(InstrumentationEvent<'_>) -> Option<String>) -> Statements {
     let kept = Statements::default();
     let heard = kept.clone();
     conn.set_instrumentation(move |event: InstrumentationEvent<'_>| {
-        if let InstrumentationEvent::CacheQuery { sql, .. } = event {
-            heard.0.lock().unwrap().push(sql.to_owned());
-        }
+        heard.0.lock().unwrap().extend(pick(event));
     });
     kept
 }
