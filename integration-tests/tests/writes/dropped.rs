@@ -1,4 +1,5 @@
 //! Each awaited call is polled n times and dropped, for every n, on every connection and store.
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 use diesel_async::{AsyncConnection, AsyncMysqlConnection, AsyncPgConnection, SimpleAsyncConnection};
@@ -246,4 +247,34 @@ on_every_connection_and_store! {
     mysql_and_redis: mysql AsyncMysqlConnection, redis;
     sqlite_and_memory: sqlite SyncConnectionWrapper<SqliteConnection>, memory;
     sqlite_and_redis: sqlite SyncConnectionWrapper<SqliteConnection>, redis;
+}
+
+/// A statement that waits for a lock goes on in the server when its future is dropped. The database's time-out, shorter than
+/// an intent lives, ends it before the intent does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_dropped_statement_that_waits_for_a_lock_ends_before_its_intent() {
+    const INTENT: std::time::Duration = std::time::Duration::from_secs(2);
+    let place = databases::postgres(SCHEMA);
+    let cache = Cache::builder().store(stores::redis()).intent_lifetime(INTENT).build().unwrap();
+    let (url, setup) = place.url_and_setup();
+    let (mut asked, mut locker) = (place.connect(), place.connect());
+    let mut tank = Tank::create().code("pump").execute(&mut Session::new(&mut asked, &cache)).unwrap();
+    let mut conn = AsyncPgConnection::establish(&url).await.unwrap();
+    conn.batch_execute(&setup).await.unwrap();
+    conn.batch_execute("SET lock_timeout = '500ms'").await.unwrap();
+    let id = tank.id;
+    locker.batch_execute("BEGIN; UPDATE tanks SET code = code").unwrap();
+    let mut db = AsyncSession::new(&mut conn, &cache);
+    let update = tank.update().v(F(tanks::v) + 1).execute(&mut db);
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(200), update).await.is_err());
+    drop(db);
+    tokio::time::sleep(INTENT).await;
+    locker.batch_execute("COMMIT").unwrap();
+    drop(conn);
+    for _ in 0..3 {
+        let cached = Tank::get_from_cache(&mut Session::new(&mut asked, &cache), tanks::id, id).unwrap();
+        assert_eq!(cached.v, 0, "the statement was given up");
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    assert_eq!(tanks::table.find(id).select(tanks::v).first(&mut asked), Ok(0));
 }

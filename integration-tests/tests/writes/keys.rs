@@ -48,21 +48,18 @@ macro_rules! spelled_otherwise {
             for _ in 0..2 {
                 assert_eq!(Spelled::get_from_cache(&mut db, spelled::code, "ABC").unwrap().name, "old");
             }
-            match way {
-                0 => drop(two.update().name("new").execute(&mut db).unwrap()),
-                1 => drop(two.update().name("new").code("xyz").execute(&mut db).unwrap()),
-                2 => drop(two.delete(&mut db).unwrap()),
-                3 => {
-                    drop(Spelled::update_where(spelled::code.eq("abc")).name("new").execute(&mut db).unwrap())
-                }
-                _ => drop(
-                    Spelled::create_or_update()
-                        .code("abc")
-                        .defaults(|d| d.name("new"))
-                        .execute(&mut db)
-                        .unwrap(),
-                ),
-            }
+            let written = match way {
+                0 => two.update().name("new").execute(&mut db).map(usize::from),
+                1 => two.update().name("new").code("xyz").execute(&mut db).map(usize::from),
+                2 => two.delete(&mut db).map(usize::from),
+                3 => Spelled::update_where(spelled::code.eq("abc")).name("new").execute(&mut db),
+                _ => Spelled::create_or_update()
+                    .code("abc")
+                    .defaults(|d| d.name("new"))
+                    .execute(&mut db)
+                    .map(|_| 1),
+            };
+            assert_eq!(written.unwrap(), 1, "{way}");
             let stored: Vec<(String, String)> = spelled::table.load(db.connection()).unwrap();
             for code in ["ABC", "abc", "xyz"] {
                 let found = Spelled::get_from_cache(&mut db, spelled::code, code).optional().unwrap();
