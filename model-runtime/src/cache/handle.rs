@@ -1,4 +1,5 @@
 //! The handle that applications hold: every call of a session to the store goes through it.
+use super::breaker::Pauses;
 use super::builder::CacheBuilder;
 use super::canary::Canary;
 use super::codec::{key_text, name_of};
@@ -54,6 +55,10 @@ pub(crate) struct Config {
     pub(crate) refresh_ahead: f64,
     /// How many lookups ask the database at once while the store is out of reach.
     pub(crate) outage_concurrency: usize,
+    /// How long nobody asks a store that did not answer.
+    pub(crate) first_pause_ms: u64,
+    /// To what probes that fail lengthen that.
+    pub(crate) longest_pause_ms: u64,
     /// Which share of the hits is compared with the database.
     pub(crate) canary: f64,
     /// How many copies are kept near their readers.
@@ -67,7 +72,18 @@ impl Config {
     pub(super) const INTENT_MS: u64 = 10_000;
     pub(super) const REFRESH_AHEAD: f64 = 1.0;
     pub(super) const OUTAGE_CONCURRENCY: usize = 64;
+    pub(super) const FIRST_PAUSE_MS: u64 = 100;
+    /// With the time-out of a probe that is under way when the store comes back, less than a second.
+    pub(super) const LONGEST_PAUSE_MS: u64 = 400;
     pub(super) const NEAR_CAPACITY: usize = 10_000;
+}
+
+impl Config {
+    fn pauses(&self) -> Pauses {
+        let (first_ms, longest_ms) = (self.first_pause_ms, self.longest_pause_ms);
+        // As long as a reader waits for another one.
+        Pauses { first_ms, longest_ms, probe_ms: self.lease_ms }
+    }
 }
 
 impl Default for Config {
@@ -78,6 +94,8 @@ impl Default for Config {
             intent_ms: Self::INTENT_MS,
             refresh_ahead: Self::REFRESH_AHEAD,
             outage_concurrency: Self::OUTAGE_CONCURRENCY,
+            first_pause_ms: Self::FIRST_PAUSE_MS,
+            longest_pause_ms: Self::LONGEST_PAUSE_MS,
             canary: 0.0,
             near_capacity: Self::NEAR_CAPACITY,
         }
@@ -225,10 +243,10 @@ impl Cache {
             canary: Canary::default(),
             near: OnceLock::new(),
             keeper: Keeper::new(config.intent_ms),
+            outage: Mutex::new(Outage::new(config.pauses())),
             store,
             config,
             counters: Counters::default(),
-            outage: Mutex::default(),
             flights: Flights::default(),
             started: Instant::now(),
         }))
