@@ -237,10 +237,11 @@ impl CacheBuilder {
             canary: self.canary,
             near_capacity: self.near_capacity,
         };
-        Ok(Cache::new(self.into_store()?, config))
+        Ok(Cache::new(self.into_store(&config.prefix)?, config))
     }
 
-    fn into_store(self) -> Result<Arc<dyn Store>> {
+    #[cfg_attr(not(feature = "redis"), allow(unused_variables, reason = "of the Redis store"))]
+    fn into_store(self, prefix: &str) -> Result<Arc<dyn Store>> {
         match self.place {
             Place::Nowhere => {
                 Err(Error::Cache("no store was chosen: call `memory`, `redis` or `store`".into()))
@@ -256,6 +257,7 @@ impl CacheBuilder {
                 }?;
                 #[cfg(not(feature = "tls"))]
                 let store = crate::store::RedisStore::new(&url, connect, io, quarantine)?;
+                store.set_prefix(prefix);
                 if !self.lazy {
                     store.check()?;
                 }
