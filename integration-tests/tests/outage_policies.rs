@@ -362,9 +362,9 @@ fn a_write_that_is_cancelled_in_its_release_owes_it() {
         let mut p =
             Project::create().organization_id(1).slug("pump").name("v0").execute(&mut db).await.unwrap();
         let mut lock = locked_row(&place, p.id);
-        // The statement waits until the store may be asked again, which is one second after the intent.
+        // The statement waits until the store may be asked again, which the intent was refused by.
         let unlock = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(1300));
+            std::thread::sleep(Duration::from_millis(500));
             lock.batch_execute("COMMIT").unwrap();
         });
         let write = p.update().name("v1").execute(&mut db);
