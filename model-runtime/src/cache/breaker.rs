@@ -5,15 +5,15 @@
 //! the batches that an outage meets under way, the first failure opens the breaker, and the others change nothing,
 //! however late they fail or are answered.
 
-/// How long nobody asks a store that did not answer.
+/// How long nobody asks a store that did not answer, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pauses {
     /// After the failure that began the outage.
-    pub(crate) first_ms: u64,
+    pub(crate) first: u64,
     /// Each probe that fails doubles the pause up to this.
-    pub(crate) longest_ms: u64,
+    pub(crate) longest: u64,
     /// How long a probe may stay away before another one is sent: its task may be one that is never polled again.
-    pub(crate) probe_ms: u64,
+    pub(crate) probe: u64,
 }
 
 /// The right to send one batch; it is given back with what became of it.
@@ -75,7 +75,7 @@ impl Breaker {
     }
 
     fn probe(&mut self, now_ms: u64, pause_ms: u64) -> Pass {
-        let until_ms = now_ms.saturating_add(self.pauses.probe_ms);
+        let until_ms = now_ms.saturating_add(self.pauses.probe);
         self.change(State::Probing { until_ms, pause_ms });
         Pass { change: Some(self.changes), is_probe: true }
     }
@@ -91,12 +91,12 @@ impl Breaker {
 
     /// The batch was not answered; returns whether that begins an outage.
     pub(crate) fn failed(&mut self, pass: &Pass, now_ms: u64) -> bool {
-        let Pauses { first_ms, longest_ms, .. } = self.pauses;
+        let Pauses { first, longest, .. } = self.pauses;
         let pause_ms = match self.state {
             _ if !self.counts(pass) => return false,
-            State::Closed => first_ms,
+            State::Closed => first,
             State::Probing { pause_ms, .. } | State::Open { pause_ms, .. } => {
-                pause_ms.saturating_mul(2).min(longest_ms)
+                pause_ms.saturating_mul(2).min(longest)
             }
         };
         let begins = self.state == State::Closed;
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     fn breaker() -> Breaker {
-        Breaker::new(Pauses { first_ms: 100, longest_ms: 400, probe_ms: 3000 })
+        Breaker::new(Pauses { first: 100, longest: 400, probe: 3000 })
     }
 
     /// With an outage that began at 0.

@@ -80,9 +80,8 @@ impl Config {
 
 impl Config {
     fn pauses(&self) -> Pauses {
-        let (first_ms, longest_ms) = (self.first_pause_ms, self.longest_pause_ms);
-        // As long as a reader waits for another one.
-        Pauses { first_ms, longest_ms, probe_ms: self.lease_ms }
+        // A probe is given up when a reader gives up another one that it waits for.
+        Pauses { first: self.first_pause_ms, longest: self.longest_pause_ms, probe: self.lease_ms }
     }
 }
 

@@ -158,7 +158,7 @@ mod tests {
     }
 
     fn outage() -> Outage {
-        Outage::new(Pauses { first_ms: 100, longest_ms: 400, probe_ms: 3000 })
+        Outage::new(Pauses { first: 100, longest: 400, probe: 3000 })
     }
 
     fn debt(outage: &Outage, chunk: usize) -> Debt {
