@@ -249,7 +249,7 @@ const CALLERS: u64 = 64;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// Works until it is told to stop.
-type Callers = fn(Sqlite, Cache, i32, Arc<AtomicBool>);
+type Callers = fn(&Sqlite, &Cache, i32, &Arc<AtomicBool>);
 
 /// Kills the server for a while under these callers, and counts what they sent.
 fn an_outage(away: Duration, longest_pause: Duration, callers: Callers) {
@@ -263,7 +263,7 @@ fn an_outage(away: Duration, longest_pause: Duration, callers: Callers) {
     let (stop, seen) = (Arc::new(AtomicBool::new(false)), cache.clone());
     let threads = {
         let stop = stop.clone();
-        std::thread::spawn(move || callers(place, cache, p.id, stop))
+        std::thread::spawn(move || callers(&place, &cache, p.id, &stop))
     };
     let until = |what: &str, is_so: &dyn Fn(Stats) -> bool| {
         let deadline = Instant::now() + HANGS;
@@ -295,10 +295,9 @@ fn an_outage(away: Duration, longest_pause: Duration, callers: Callers) {
     assert_eq!((stats.outages, stats.recoveries), (1, 1), "{stats:?}");
 }
 
-fn threads(place: Sqlite, cache: Cache, id: i32, stop: Arc<AtomicBool>) {
+fn threads(place: &Sqlite, cache: &Cache, id: i32, stop: &Arc<AtomicBool>) {
     std::thread::scope(|scope| {
         for caller in 0..CALLERS {
-            let (place, cache, stop) = (&place, &cache, &stop);
             scope.spawn(move || {
                 let mut conn = place.connect();
                 let mut db = Session::new(&mut conn, cache);
@@ -316,7 +315,7 @@ fn threads(place: Sqlite, cache: Cache, id: i32, stop: Arc<AtomicBool>) {
     });
 }
 
-fn tasks(place: Sqlite, cache: Cache, id: i32, stop: Arc<AtomicBool>) {
+fn tasks(place: &Sqlite, cache: &Cache, id: i32, stop: &Arc<AtomicBool>) {
     use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
     use diesel_async::{AsyncConnection, SimpleAsyncConnection};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
