@@ -1,6 +1,8 @@
 //! `Tracked<M>`: a row that knows what the database holds.
 use crate::changes::Changes;
-use crate::field::FieldOf;
+use crate::error::{Error, Result};
+use crate::field::uncached::NOT_LOADED;
+use crate::field::{FieldOf, Uncached};
 use crate::model::SentryModel;
 use crate::operation::{Delete, Operation, Refresh, Save, Update};
 use crate::session::{Runner, TransactionNode};
@@ -87,6 +89,20 @@ impl<M: SentryModel> Tracked<M> {
     /// The stored value as far as this instance knows; `None` for an unsaved instance.
     pub fn old_value<C: FieldOf<M>>(&self, _column: C) -> Option<&C::Value> {
         self.baseline().map(C::get)
+    }
+
+    /// The value of an [`Uncached`] field.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] where the row came from a lookup through the cache, which leaves the field out; call
+    /// [`refresh`](Self::refresh).
+    pub fn loaded<C, T>(&self, _column: C) -> Result<&T>
+    where
+        C: FieldOf<M, Value = Uncached<T>>,
+    {
+        let not_loaded =
+            || Error::InvalidValue { model: M::NAME, field: C::FIELD, reason: NOT_LOADED.into() };
+        C::get(&self.row).get().ok_or_else(not_loaded)
     }
 
     /// What was edited since the row was stored; nothing for an unsaved instance.
@@ -220,7 +236,9 @@ impl<M: SentryModel> Tracked<M> {
     }
 
     /// The row was written as a whole and is `new`.
-    pub(crate) fn replaced(&mut self, node: Option<Arc<TransactionNode>>, new: M) {
+    pub(crate) fn replaced(&mut self, node: Option<Arc<TransactionNode>>, mut new: M) {
+        // A write loads nothing. What it did would be no edit, and would look like one after a rollback.
+        new.unload(self.row.unloaded());
         self.remember(node);
         let before = self.baseline().map(M::snapshot);
         if let Some(history) = &mut self.history {
@@ -236,6 +254,11 @@ impl<M: SentryModel> Tracked<M> {
         self.settle();
         if let Some(history) = &mut self.history {
             history.base = None;
+            // What is loaded now was not edited, whatever becomes of the transaction.
+            for before in history.undo.iter_mut().filter_map(|(_, before)| before.as_mut()) {
+                let loaded = self.row.unloaded() & before.unloaded();
+                before.swap_fields(&mut new.snapshot(), loaded);
+            }
         }
         self.row = new;
     }

@@ -73,6 +73,13 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     fn apply(&mut self, patch: &Self::Patch);
     #[doc(hidden)]
     fn swap_fields(&mut self, other: &mut Self, mask: u64);
+    /// Bit *i* is set where field *i* is an `Uncached` that is not loaded.
+    #[doc(hidden)]
+    #[must_use]
+    fn unloaded(&self) -> u64;
+    /// Forgets the values of the `Uncached` fields of `mask`.
+    #[doc(hidden)]
+    fn unload(&mut self, mask: u64);
     /// The assignments of both; the first wins.
     #[doc(hidden)]
     fn merge(first: Self::Patch, second: Self::Patch) -> Self::Patch;
