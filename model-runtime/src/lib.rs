@@ -37,6 +37,7 @@ mod documents {
         FieldTypes "../../docs/guide/fields.md"
         Hooks "../../docs/guide/hooks.md"
         Schema "../../docs/guide/schema.md"
+        UncachedFields "../../docs/guide/uncached.md"
         Merging "../../docs/guide/merging.md"
         AutoNow "../../docs/guide/attributes/auto_now.md"
         Bounded "../../docs/guide/attributes/bounded.md"
