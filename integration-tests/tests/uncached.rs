@@ -295,7 +295,9 @@ on_every_database_and_store! {
         }
         for round in ["a miss of many", "hits of many"] {
             let found = Account::get_many_from_cache(&mut db, accounts::email, [&email, &email]).unwrap();
-            found.into_iter().for_each(|row| left_out(&row.unwrap(), round));
+            for row in found {
+                left_out(&row.unwrap(), round);
+            }
         }
         let referring = vec![Account::get_from_cache(&mut db, accounts::id, a.id).unwrap()];
         for (_, attached) in Account::attach(&mut db, referring, accounts::id).unwrap() {
@@ -515,20 +517,19 @@ on_every_database_and_store! {
     fn plain_diesel_takes_it_as_the_type_inside(conn, _store) {
         #[derive(Insertable)]
         #[diesel(table_name = accounts)]
-        #[allow(single_use_lifetimes, reason = "rustc counts the uses of one field")]
-        struct New<'n> {
-            email: &'n str,
-            name: &'n str,
+        struct New {
+            email: &'static str,
+            name: &'static str,
             password_hash: Uncached<String>,
-            token: &'n Uncached<Option<String>>,
+            token: &'static Uncached<Option<String>>,
         }
         #[derive(AsChangeset)]
         #[diesel(table_name = accounts)]
         struct Change {
             password_hash: Uncached<String>,
         }
-        let token = Uncached::from(Some("t".to_owned()));
-        let new = New { email: "ann", name: "Ann", password_hash: "h".into(), token: &token };
+        let token = Box::leak(Box::new(Uncached::from(Some("t".to_owned()))));
+        let new = New { email: "ann", name: "Ann", password_hash: "h".into(), token };
         diesel::insert_into(accounts::table).values(&new).execute(conn).unwrap();
         diesel::insert_into(accounts::table).values(New { email: "bea", ..new }).execute(conn).unwrap();
         let one = |conn: &mut _| accounts::table.filter(accounts::email.eq("ann")).first::<Account>(conn).unwrap();

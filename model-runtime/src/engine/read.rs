@@ -226,7 +226,9 @@ where
 /// into what readers share.
 pub(super) fn leave_out<M: SentryModel>(rows: &mut [M]) {
     if M::cache().is_some() {
-        rows.iter_mut().for_each(|row| row.unload(u64::MAX));
+        for row in rows {
+            row.unload(u64::MAX);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 mod probe;
 mod sql;
 
-pub use probe::{FieldProbe, InKeys, InRepr, Inside, ProbeField};
+pub use probe::{FieldProbe, InKeys, InOption, InRepr, ProbeField};
 pub use sql::UncachedExpression;
 
 use crate::cache::codec::{Cacheable, CodecError, Decoder, Encoder};

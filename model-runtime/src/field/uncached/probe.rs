@@ -37,11 +37,11 @@ impl<T> FieldProbe<&mut Uncached<T>> {
 }
 
 impl<T> FieldProbe<&Option<Uncached<T>>> {
-    /// Refused: see [`Inside`].
+    /// Refused: see [`InOption`].
     #[must_use]
     pub fn unloaded(self, _index: usize) -> u64
     where
-        Uncached<T>: Inside,
+        Uncached<T>: InOption,
     {
         0
     }
@@ -82,7 +82,7 @@ impl<T> ProbeOption for Probe<'_, Uncached<Option<T>>> {
 #[diagnostic::on_unimplemented(
     message = "a field of type `{Self}` cannot be part of `repr()`",
     label = "must not be printed",
-    note = "`repr()` goes to logs and into errors; remove the field from `#[sane_repr]`, and give the model another primary key if it is that"
+    note = "`repr()` goes to logs and into errors; remove the field from `#[sane_repr]`, or use another type where it is the primary key"
 )]
 pub trait InRepr {}
 
@@ -92,7 +92,7 @@ pub trait InRepr {}
     label = "the `Option` is around `{Self}`",
     note = "write the `Option` inside: whether there is a value is kept out of the cache as well"
 )]
-pub trait Inside {}
+pub trait InOption {}
 
 /// A type that may be part of a cache key; no [`Uncached`] is one.
 #[diagnostic::on_unimplemented(
