@@ -328,6 +328,8 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     /// The result is never older than what was committed when the call began; of a model with `near = "1s"`, a second
     /// before. Inside a transaction the database answers.
     ///
+    /// Fields of type [`Uncached`](crate::Uncached) are not loaded, whoever answers; [`Tracked::refresh`] loads them.
+    ///
     /// A hit costs one round trip to the cache, or none where this process has a copy, and no SQL. A miss by primary key costs three round trips
     /// (look, lease, fill) and one SELECT; a miss by a unique field one SELECT.
     ///
