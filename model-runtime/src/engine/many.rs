@@ -1,5 +1,5 @@
 //! Lookups of many rows at once: the same steps as of one, each for all of them.
-use super::read::{Lookup, from_database};
+use super::read::{Lookup, from_database, leave_out};
 use super::{Executor, Scope};
 use crate::cache::codec::CacheSpec;
 use crate::cache::read::{self, Answered, Grant, Sought};
@@ -239,5 +239,7 @@ where
         alternatives.push(pairs.normalized::<K>().pairs);
     }
     let select = Statement::new().sql("SELECT ").columns::<M>().sql(" FROM ").table::<M>();
-    db.rows(select.matching_any(alternatives)).await
+    let mut rows = db.rows(select.matching_any(alternatives)).await?;
+    leave_out(&mut rows);
+    Ok(rows)
 }

@@ -27,7 +27,7 @@ pub(crate) struct Pair<'q, DB: Backend> {
 enum Term<'q, DB: Backend> {
     Bound(Fragment<'q, DB>),
     Computed(&'q Node),
-    Sql(Sql<'q, DB>),
+    Sql(NamedSql<'q, DB>),
 }
 
 /// An expression of plain Diesel; it names its columns with their table.
@@ -147,7 +147,7 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
 
     /// Adds a value, which the caller has checked.
     pub fn value<C: Column + 'q, T: Storable<C, DB>>(&mut self, index: usize, value: &'q T) {
-        self.bound::<C, T>(index, value, false);
+        self.bound::<C, T>(index, C::NAME, value, false);
     }
 
     /// Adds what a setter left in a patch, and the guard that its expression needs.
@@ -162,7 +162,7 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
         match slot {
             None => Ok(()),
             Some(Assign::Value(value)) => {
-                self.bound::<C, _>(C::INDEX, value, C::is_null(value));
+                self.bound::<C, _>(C::INDEX, C::FIELD, value, C::is_null(value));
                 Ok(())
             }
             Some(Assign::OutOfBounds(value)) => Err(OutOfBounds::error(
@@ -191,7 +191,8 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
             self.guards.retain(|guard| guard.index != index);
             let guard = |range| Guarded { index, value: Value::Sql(sql), model: self.model, field, range };
             self.guards.extend(range.map(guard));
-            self.pairs.push(Pair { index, column, term: Term::Sql(sql), is_null: false, function: None });
+            let term = Term::Sql(NamedSql { sql, model: self.model, field });
+            self.pairs.push(Pair { index, column, term, is_null: false, function: None });
         }
     }
 
@@ -256,8 +257,14 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
         shape.finish()
     }
 
-    fn bound<C: Column + 'q, T: Storable<C, DB>>(&mut self, index: usize, value: &'q T, is_null: bool) {
-        let fragment = Bound { value, model: self.model, column: PhantomData::<fn() -> C> };
+    fn bound<C: Column + 'q, T: Storable<C, DB>>(
+        &mut self,
+        index: usize,
+        field: &'static str,
+        value: &'q T,
+        is_null: bool,
+    ) {
+        let fragment = Bound { value, model: self.model, field, column: PhantomData::<fn() -> C> };
         self.push::<C>(index, Term::Bound(Box::new(fragment)), is_null);
     }
 
@@ -315,12 +322,26 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
 struct Bound<'b, C, T> {
     value: &'b T,
     model: &'static str,
+    field: &'static str,
     column: PhantomData<fn() -> C>,
 }
 
 impl<C: Column, T: Storable<C, DB>, DB: Dialect> QueryFragment<DB> for Bound<'_, C, T> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
-        self.value.bind(&mut out).map_err(|error| name_bound_field(self.model, C::NAME, error))
+        self.value.bind(&mut out).map_err(|error| name_bound_field(self.model, self.field, error))
+    }
+}
+
+/// An expression of plain Diesel whose values name the field where they cannot be bound.
+struct NamedSql<'q, DB: Backend> {
+    sql: Sql<'q, DB>,
+    model: &'static str,
+    field: &'static str,
+}
+
+impl<DB: Dialect> QueryFragment<DB> for NamedSql<'_, DB> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        self.sql.walk_ast(out).map_err(|error| name_bound_field(self.model, self.field, error))
     }
 }
 
