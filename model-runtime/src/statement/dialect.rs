@@ -41,6 +41,8 @@ pub trait Dialect: Backend + 'static {
     const INTEGER_DIVISION: &'static str = " / ";
     /// What stands around `a & b` and `a | b`, so that the result is a signed integer.
     const AROUND_BITS: (&'static str, &'static str) = ("(", ")");
+    /// Whether times are stored to the nanosecond; without it to the microsecond.
+    const KEEPS_NANOSECONDS: bool = false;
 
     /// How it is asked about its tables; without it [`verify_schema`](crate::SentryModel::verify_schema) is an error.
     const CATALOG: Option<&'static Catalog> = None;
@@ -123,6 +125,7 @@ macro_rules! binds {
 impl Dialect for diesel::sqlite::Sqlite {
     // RETURNING keeps the rows in a table of its own, which costs as much as the update.
     const STORES_AS_BOUND: bool = true;
+    const KEEPS_NANOSECONDS: bool = true;
     const CATALOG: Option<&'static Catalog> = Some(&crate::schema::SQLITE);
 
     binds!();
