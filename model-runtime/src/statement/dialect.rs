@@ -39,6 +39,8 @@ pub trait Dialect: Backend + 'static {
     const LOCKING: &'static str = " FOR UPDATE";
     /// The operator that divides integers and truncates towards zero.
     const INTEGER_DIVISION: &'static str = " / ";
+    /// Whether a result beyond BIGINT is a fraction instead of an error, which `typeof` calls `real`.
+    const GOES_ON_IN_FRACTIONS: bool = false;
     /// What stands around `a & b` and `a | b`, so that the result is a signed integer.
     const AROUND_BITS: (&'static str, &'static str) = ("(", ")");
     /// Whether times are stored to the nanosecond; without it to the microsecond.
@@ -125,6 +127,7 @@ macro_rules! binds {
 impl Dialect for diesel::sqlite::Sqlite {
     // RETURNING keeps the rows in a table of its own, which costs as much as the update.
     const STORES_AS_BOUND: bool = true;
+    const GOES_ON_IN_FRACTIONS: bool = true;
     const KEEPS_NANOSECONDS: bool = true;
     const CATALOG: Option<&'static Catalog> = Some(&crate::schema::SQLITE);
 
