@@ -163,7 +163,7 @@ on_every_database! {
         c.update().ratio(F(counters::ratio) * 1e5 - F(counters::big)).execute(&mut db).unwrap();
         assert!((c.ratio / 1e305 - 1.0).abs() < 1e-9, "{}", c.ratio);
         c.update().ratio(F(counters::big)).execute(&mut db).unwrap();
-        assert!((c.ratio + 9.223_372_036_854_775_8e18).abs() < 2000.0, "{}", c.ratio);
+        assert!((c.ratio + 9.223_372_036_854_776e18).abs() < 2000.0, "{}", c.ratio);
         c.update().maybe(F(counters::maybe) * 2 + 1).execute(&mut db).unwrap();
         assert_eq!(c.maybe, None);
         assert_eq!(Counter::update_where(counters::id.eq(c.id)).maybe(F(counters::maybe) + 1 - 2).execute(&mut db).unwrap(), 1);

@@ -228,7 +228,7 @@ where
             }
         }
     }
-    if !any_found || !(inexact || !by_text.is_empty()) {
+    if !any_found || (!inexact && by_text.is_empty()) {
         return Ok(());
     }
     load_other_spellings::<M, K, S>(db, wanted, open, by_text.is_empty(), rows).await
