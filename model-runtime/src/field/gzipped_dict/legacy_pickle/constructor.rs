@@ -73,48 +73,66 @@ pub(super) fn call<'a>(
     args: &[usize],
 ) -> Result<Made<'a>, Reason> {
     let node = |index: usize| nodes.get(index).ok_or(BROKEN);
-    Ok(match (constructor, args) {
-        (Constructor::OrderedDict, []) | (Constructor::DefaultDict, []) => Made::New(Node::Dict(Vec::new())),
-        (Constructor::OrderedDict, [items]) => Made::Dict(*items),
-        (Constructor::DefaultDict, [factory]) => match node(*factory)? {
-            Node::None | Node::Constructor(_) => Made::New(Node::Dict(Vec::new())),
-            _ => return Err(RUNS_CODE),
-        },
-        (Constructor::Set, [items]) => Made::Set(*items),
-        (Constructor::FrozenSet, [items]) => Made::FrozenSet(*items),
-        (Constructor::Set, []) => Made::New(Node::Set(Vec::new())),
-        (Constructor::FrozenSet, []) => Made::New(Node::Tuple(Vec::new())),
-        (Constructor::Bytes, []) => Made::New(Node::Bytes((&[]).into())),
+    match (constructor, args) {
+        (Constructor::Decimal, [text]) => decimal(node(*text)?).map(|()| Made::Same(*text)),
+        (Constructor::Bytes, []) => Ok(Made::New(Node::Bytes((&[]).into()))),
         (Constructor::Encode, [text, codec]) => match (node(*text)?, node(*codec)?) {
-            (Node::Text(_), Node::Text(codec)) if codec == "latin1" => Made::New(Node::Latin1(*text)),
-            _ => return Err(RUNS_CODE),
-        },
-        (Constructor::Decimal, [text]) => decimal(nodes, *text).map(|()| Made::Same(*text))?,
-        (Constructor::Date, [state]) => Made::New(Node::Text(date(state_of(nodes, *state)?)?.into())),
-        (Constructor::DateTime, [state]) => {
-            Made::New(Node::Text(date_time(state_of(nodes, *state)?)?.into()))
-        }
-        (Constructor::DateTime, [state, zone]) => {
-            let Node::Zone(seconds) = node(*zone)? else { return Err(RUNS_CODE) };
-            Made::New(Node::Text((date_time(state_of(nodes, *state)?)? + &offset(*seconds)).into()))
-        }
-        (Constructor::Timedelta, [days, seconds, microseconds]) => {
-            Made::New(Node::Span(span([node(*days)?, node(*seconds)?, node(*microseconds)?])?))
-        }
-        (Constructor::Timezone, [span] | [span, _]) => match node(*span)? {
-            Node::Span(seconds) if seconds.abs() < 86_400 => Made::New(Node::Zone(*seconds)),
-            _ => return Err(BROKEN),
+            (Node::Text(_), Node::Text(codec)) if codec == "latin1" => Ok(Made::New(Node::Latin1(*text))),
+            _ => Err(RUNS_CODE),
         },
         (Constructor::Reconstructor, [class, base, state]) => {
             match (node(*class)?, node(*base)?, node(*state)?) {
                 (Node::Constructor(Constructor::Uuid), Node::Constructor(Constructor::Type), Node::None) => {
-                    Made::New(Node::Uuid(None))
+                    Ok(Made::New(Node::Uuid(None)))
                 }
-                _ => return Err(RUNS_CODE),
+                _ => Err(RUNS_CODE),
             }
         }
+        (Constructor::DateTime | Constructor::Date | Constructor::Timezone | Constructor::Timedelta, _) => {
+            time(nodes, constructor, args).map(Made::New)
+        }
+        _ => container(nodes, constructor, args),
+    }
+}
+
+fn container<'a>(nodes: &[Node<'a>], constructor: Constructor, args: &[usize]) -> Result<Made<'a>, Reason> {
+    Ok(match (constructor, args) {
+        (Constructor::OrderedDict | Constructor::DefaultDict, []) => Made::New(Node::Dict(Vec::new())),
+        (Constructor::OrderedDict, [items]) => Made::Dict(*items),
+        // What makes the values that it lacks is of no interest.
+        (Constructor::DefaultDict, [factory]) => match nodes.get(*factory) {
+            Some(Node::None | Node::Constructor(_)) => Made::New(Node::Dict(Vec::new())),
+            _ => return Err(RUNS_CODE),
+        },
+        (Constructor::Set, []) => Made::New(Node::Set(Vec::new())),
+        (Constructor::Set, [items]) => Made::Set(*items),
+        (Constructor::FrozenSet, []) => Made::New(Node::Tuple(Vec::new())),
+        (Constructor::FrozenSet, [items]) => Made::FrozenSet(*items),
         _ => return Err(RUNS_CODE),
     })
+}
+
+fn time<'a>(nodes: &[Node<'a>], constructor: Constructor, args: &[usize]) -> Result<Node<'a>, Reason> {
+    let node = |index: usize| nodes.get(index).ok_or(BROKEN);
+    match (constructor, args) {
+        (Constructor::Date, [state]) => date(state_of(nodes, *state)?).map(|text| Node::Text(text.into())),
+        (Constructor::DateTime, [state]) => {
+            date_time(state_of(nodes, *state)?).map(|text| Node::Text(text.into()))
+        }
+        (Constructor::DateTime, [state, zone]) => {
+            let Node::Zone(seconds) = node(*zone)? else { return Err(RUNS_CODE) };
+            let text = date_time(state_of(nodes, *state)?)? + &offset(*seconds);
+            Ok(Node::Text(text.into()))
+        }
+        (Constructor::Timedelta, [days, seconds, microseconds]) => {
+            span([node(*days)?, node(*seconds)?, node(*microseconds)?]).map(Node::Span)
+        }
+        (Constructor::Timezone, [span] | [span, _]) => match node(*span)? {
+            Node::Span(seconds) if seconds.unsigned_abs() < 86_400 => Ok(Node::Zone(*seconds)),
+            _ => Err(BROKEN),
+        },
+        _ => Err(RUNS_CODE),
+    }
 }
 
 /// The bytes of an object's state, each of which stands for a part of it.
@@ -186,8 +204,8 @@ fn span(parts: [&Node<'_>; 3]) -> Result<i32, Reason> {
 }
 
 /// Whether a node is the text of a `Decimal`, as `str` writes it.
-fn decimal(nodes: &[Node<'_>], index: usize) -> Result<(), Reason> {
-    let text = match nodes.get(index).ok_or(BROKEN)? {
+fn decimal(node: &Node<'_>) -> Result<(), Reason> {
+    let text = match node {
         Node::Text(text) => text.as_bytes(),
         Node::Bytes(bytes) => bytes,
         _ => return Err(BROKEN),
