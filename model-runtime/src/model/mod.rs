@@ -395,7 +395,8 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     /// for once.
     ///
     /// For each 256 keys: hits cost one round trip; what is missing by primary key one more for the leases, one
-    /// SELECT and one for the fills; what is missing by a unique field one SELECT and one more round trip.
+    /// SELECT and one for the fills; what is missing by a unique field one SELECT and one more round trip. Texts that
+    /// are not there, beside others that are, cost another SELECT: a collation may take them for the same.
     ///
     /// # Errors
     /// [`Error::Database`](crate::Error::Database). A row that is not there is no error.

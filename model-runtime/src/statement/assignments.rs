@@ -2,7 +2,7 @@
 use super::Dialect;
 use super::text::{Fragment, TableName};
 use crate::error::{Error, OutOfBounds, Result, name_bound_field};
-use crate::expression::{Computed, Expr, Guard, Node, evaluate, start_of};
+use crate::expression::{Computed, Expr, Guard, IntegerGuard, Node, evaluate, start_of};
 use crate::field::{Assign, FieldOf, KeyCols, Number, Storable, from_number, range_of, to_number};
 use crate::model::SentryModel;
 use diesel::Column;
@@ -23,6 +23,8 @@ pub(crate) struct Pair<'q, DB: Backend> {
     /// Compared, both sides are in this form.
     pub(crate) function: Option<&'static str>,
 }
+
+const BIGINT: (i128, i128) = (i64::MIN as i128, i64::MAX as i128);
 
 enum Term<'q, DB: Backend> {
     Bound(Fragment<'q, DB>),
@@ -102,7 +104,9 @@ impl<DB: Dialect> Guarded<'_, DB> {
         let (min, max) = self.range;
         let (min, max) = (i64::try_from(min).unwrap_or(i64::MIN), i64::try_from(max).unwrap_or(i64::MAX));
         match &self.value {
-            Value::Computed(node) => Box::new(Guard { value: Computed { node, row }, min, max }),
+            Value::Computed(node) => {
+                Box::new(IntegerGuard(Guard { value: Computed { node, row }, min, max }))
+            }
             Value::Sql(sql) => Box::new(Guard { value: *sql, min, max }),
         }
     }
@@ -277,10 +281,19 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
         &mut self,
         expr: &'q Expr<C::Table, <C as Expression>::SqlType>,
     ) {
-        let node = &expr.0;
-        if let (Some((min, max)), true) = (range_of::<M, C>(), node.computes() || C::BOUNDS.is_some()) {
-            let (index, value) = (C::INDEX, Value::Computed(node));
-            self.guards.push(Guarded { index, value, model: self.model, field: C::FIELD, range: (min, max) });
+        let (node, model) = (&expr.0, self.model);
+        let guard = |node, range| Guarded {
+            index: C::INDEX,
+            value: Value::Computed(node),
+            model,
+            field: C::FIELD,
+            range,
+        };
+        match range_of::<M, C>() {
+            Some(range) if node.computes() || C::BOUNDS.is_some() => self.guards.push(guard(node, range)),
+            Some(_) => {}
+            // Integers that end in a fraction stay within BIGINT until they do.
+            None => self.guards.extend(node.of_integers().into_iter().map(|node| guard(node, BIGINT))),
         }
         node.hash_shape(&mut self.shape);
         self.push::<C>(C::INDEX, Term::Computed(node), false);
