@@ -69,7 +69,7 @@ mod documents {
 }
 
 pub use cache::key::KeyText;
-pub use cache::{Cache, CacheBuilder, observe::Stats, outage::OutagePolicy};
+pub use cache::{Cache, CacheBuilder, observe::Stats, outage::OutagePolicy, phase::Phase};
 pub use changes::Changes;
 pub use clock::Clock;
 pub use engine::{Executor, Scope};

@@ -9,6 +9,7 @@ use super::key::make_key;
 use super::near::Near;
 use super::observe::{Counters, Stats};
 use super::outage::Outage;
+use super::phases::Phases;
 use super::protocol::Command;
 use super::send::{DRAIN_CHUNK, page};
 use crate::error::{Error, Result as Fallible};
@@ -41,6 +42,7 @@ pub(super) struct Inner {
     pub(super) canary: Canary,
     /// Made for the first model that wants it.
     pub(super) near: OnceLock<Arc<Near>>,
+    pub(super) phases: Phases,
     pub(super) started: Instant,
 }
 
@@ -89,6 +91,7 @@ impl std::fmt::Debug for Cache {
         f.debug_struct("Cache")
             .field("store", &self.0.store)
             .field("config", &self.0.config)
+            .field("phases", &self.0.phases)
             .finish_non_exhaustive()
     }
 }
@@ -157,6 +160,7 @@ impl Cache {
             }
             (cursor, count) = (next, count + deletions.len() as u64);
             if cursor == 0 {
+                self.0.phases.cleared(name_of::<M>());
                 return Ok(count);
             }
         }
@@ -177,6 +181,7 @@ impl Cache {
             }
             (cursor, count) = (next, count + deletions.len() as u64);
             if cursor == 0 {
+                self.0.phases.cleared(name_of::<M>());
                 return Ok(count);
             }
         }
@@ -224,6 +229,7 @@ impl Cache {
             gate: Gate::new(config.outage_concurrency),
             canary: Canary::default(),
             near: OnceLock::new(),
+            phases: Phases::default(),
             keeper: Keeper::new(config.intent_ms),
             store,
             config,

@@ -16,6 +16,8 @@ pub(crate) mod near;
 pub mod observe;
 pub(crate) mod outage;
 pub(crate) mod outbox;
+pub(crate) mod phase;
+pub(crate) mod phases;
 pub mod protocol;
 pub(crate) mod read;
 mod send;

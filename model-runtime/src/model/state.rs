@@ -1,6 +1,7 @@
 //! What one model keeps for the life of the process.
 use super::SentryModel;
 use crate::cache::codec::{Fingerprint, name_of};
+use crate::cache::phases::Known;
 use crate::statement::Shapes;
 use std::sync::OnceLock;
 
@@ -9,13 +10,15 @@ use std::sync::OnceLock;
 pub struct ModelState {
     pub(crate) shapes: Shapes,
     fingerprint: OnceLock<u64>,
+    /// What the cache that was last asked does with the model's entries.
+    pub(crate) known: Known,
 }
 
 impl ModelState {
     /// Nothing known yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { shapes: Shapes::new(), fingerprint: OnceLock::new() }
+        Self { shapes: Shapes::new(), fingerprint: OnceLock::new(), known: Known::nothing() }
     }
 
     /// The schema's fingerprint: rows cached under another one are not decoded.

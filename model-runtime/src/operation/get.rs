@@ -35,6 +35,7 @@ where
     type Output = Tracked<M>;
 
     async fn run(self, db: &mut S) -> Result<Tracked<M>> {
+        db.cache().admit::<M>()?;
         let text = K::text(&self.key);
         let span = tracing::debug_span!("get_from_cache", model = M::NAME, outcome = tracing::field::Empty);
         let row = get::<M, K, S>(db, &self.key, &text, self.kind, self.fresh).instrument(span).await?;
@@ -66,6 +67,7 @@ where
     type Output = Vec<Option<Tracked<M>>>;
 
     async fn run(self, db: &mut S) -> Result<Self::Output> {
+        db.cache().admit::<M>()?;
         let span = tracing::debug_span!("get_many_from_cache", model = M::NAME, keys = self.keys.len());
         let rows = get_many::<M, K, S>(db, &self.keys, self.kind).instrument(span).await?;
         Ok(rows.into_iter().map(|row| row.map(Tracked::stored)).collect())

@@ -19,6 +19,7 @@ impl<M: ModelSql<S::Backend>, S: Executor> Operation<S> for Save<'_, M> {
     type Output = ();
 
     async fn run(self, db: &mut S) -> Result<()> {
+        db.cache().admit::<M>()?;
         let Some(base) = self.0.baseline() else {
             let row = self.0.row();
             // Timestamps of an unsaved instance are the clock's, as Django's `pre_save` has it.
