@@ -38,8 +38,6 @@ pub enum Plan {
     TwoDeploys,
     /// On at once
     OneDeploy,
-    /// As the first, without the clear
-    WithoutClear,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +53,6 @@ impl Plan {
         match self {
             Self::TwoDeploys => vec![write_only, on, write_only, old, write_only, Clear, on],
             Self::OneDeploy => vec![on],
-            Self::WithoutClear => vec![write_only, on, write_only, old, write_only, on],
         }
     }
 }
@@ -72,6 +69,9 @@ pub struct Options {
     /// In which order builds replace each other
     #[arg(long, default_value = "two-deploys")]
     pub plan: Plan,
+    /// How many milliseconds two builds work beside each other, when half of the processes are replaced
+    #[arg(long, default_value_t = 300)]
+    pub beside: u64,
     /// Where the choices begin
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -110,30 +110,30 @@ pub fn run(database: Database, turned: Turned, options: &Options) -> Result<Repo
     match database {
         Database::Sqlite => {
             let place = databases::sqlite(SCHEMA);
-            deploy_all(hand(place.url_and_setup()), options.plan, folder.path())
+            deploy_all(hand(place.url_and_setup()), options, folder.path())
         }
         Database::Postgres => {
             let place = databases::postgres(SCHEMA);
-            deploy_all(hand(place.url_and_setup()), options.plan, folder.path())
+            deploy_all(hand(place.url_and_setup()), options, folder.path())
         }
         Database::Mysql => {
             let place = databases::mysql(SCHEMA);
-            deploy_all(hand(place.url_and_setup()), options.plan, folder.path())
+            deploy_all(hand(place.url_and_setup()), options, folder.path())
         }
     }
 }
 
-fn deploy_all(hand: Hand, plan: Plan, folder: &Path) -> Result<Report, Box<dyn AnyError>> {
+fn deploy_all(hand: Hand, options: &Options, folder: &Path) -> Result<Report, Box<dyn AnyError>> {
     create_rows(&hand)?;
     let mut fleet = Fleet { hand, folder, started: 0, running: Vec::new() };
     for _ in 0..PROCESSES {
         let process = fleet.start()?;
         fleet.running.push(process);
     }
-    for action in plan.actions() {
+    for action in options.plan.actions() {
         sleep(PAUSE * 2);
         match action {
-            Action::Deploy(build) => fleet.deploy(build)?,
+            Action::Deploy(build) => fleet.deploy(build, Duration::from_millis(options.beside))?,
             Action::Clear => {
                 Cache::builder().store(store(&fleet.hand)?).build()?.clear::<OnRows>()?;
             }
@@ -153,12 +153,12 @@ struct Fleet<'f> {
 
 impl Fleet<'_> {
     /// Replaces the processes one by one.
-    fn deploy(&mut self, build: Build) -> Result<(), Box<dyn AnyError>> {
+    fn deploy(&mut self, build: Build, beside: Duration) -> Result<(), Box<dyn AnyError>> {
         self.hand.build = build;
         for place in 0..PROCESSES {
             stop(&mut self.running[place])?;
             self.running[place] = self.start()?;
-            sleep(PAUSE);
+            sleep(if place + 1 == PROCESSES / 2 { beside } else { PAUSE });
         }
         Ok(())
     }
