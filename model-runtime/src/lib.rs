@@ -38,6 +38,7 @@ mod documents {
         Hooks "../../docs/guide/hooks.md"
         Schema "../../docs/guide/schema.md"
         Merging "../../docs/guide/merging.md"
+        Rollout "../../docs/guide/rollout.md"
         AutoNow "../../docs/guide/attributes/auto_now.md"
         Bounded "../../docs/guide/attributes/bounded.md"
         CacheFields "../../docs/guide/attributes/cache_fields.md"

@@ -41,12 +41,21 @@ pub(crate) struct State {
     writes: u8,
     reads: u8,
     steps: u8,
-    /// Somebody was off since the entries were deleted.
-    untold: bool,
-    /// They were deleted, after which somebody read one.
-    cleared: bool,
+    entries: Entries,
+    /// One was read after they had been deleted.
     hit: bool,
     stale: bool,
+}
+
+/// What may stand in the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Entries {
+    /// Every write has told of itself.
+    Told,
+    /// Somebody was off.
+    Untold,
+    /// Somebody was, and the entries were deleted since.
+    Cleared,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,7 +101,7 @@ impl Rollout {
                 let untold = |process: &Process| {
                     matches!(process.writer, Writer::Announced(false) | Writer::Committed(false))
                 };
-                let clear = !state.untold || self.order == Order::WithoutClear;
+                let clear = state.entries != Entries::Untold || self.order == Order::WithoutClear;
                 let settled = hurries || !state.processes.iter().any(untold);
                 clear && settled && others(|phase| phase != Phase::Off)
             }
@@ -159,7 +168,7 @@ impl State {
         let bytes = slot.as_ref().map(|slot| slot.bytes.clone());
         match protocol::look(bytes.as_deref(), Epoch(EPOCH), SCHEMA) {
             Sight::Hit { payload, .. } => {
-                self.hit |= self.cleared;
+                self.hit |= self.entries == Entries::Cleared;
                 self.stale |= payload != [self.committed];
                 Reader::Idle
             }
@@ -185,8 +194,7 @@ impl Model for Rollout {
             writes: self.writes,
             reads: self.reads,
             steps: self.steps,
-            untold: false,
-            cleared: false,
+            entries: Entries::Told,
             hit: false,
             stale: false,
         }]
@@ -205,7 +213,9 @@ impl Model for Rollout {
             let allowed = phases.into_iter().filter(|to| state.steps > 0 && self.may_go(state, number, *to));
             out.extend(allowed.map(|to| Step::Go(number, to)));
         }
-        if state.untold && state.processes.iter().all(|process| process.phase == Phase::WriteOnly) {
+        if state.entries == Entries::Untold
+            && state.processes.iter().all(|process| process.phase == Phase::WriteOnly)
+        {
             out.push(Step::Clear);
         }
     }
@@ -218,13 +228,15 @@ impl Model for Rollout {
             Step::Go(process, to) => {
                 state.steps -= 1;
                 state.processes[process].phase = to;
-                state.untold |= to == Phase::Off;
+                if to == Phase::Off {
+                    state.entries = Entries::Untold;
+                }
             }
             Step::Clear => {
                 // By a token that nobody placed, as `clear` does.
                 let (left, _) = protocol::release(slot_of(state.slot.as_ref()), [200; 16], NOW);
                 state.put(left);
-                (state.untold, state.cleared) = (false, true);
+                state.entries = Entries::Cleared;
             }
         }
         Some(state)

@@ -1,8 +1,8 @@
 //! How a cache is configured.
 use super::handle::{Cache, Config};
 use super::phase::Phase;
-use super::phases::{check_negative, spec_of};
 use super::protocol::MAX_LIFETIME_MS;
+use super::switch::{check_negative, spec_of};
 use crate::error::{Error, Result};
 use crate::model::SentryModel;
 use crate::store::Store;

@@ -4,6 +4,7 @@
 mod builder;
 pub(crate) mod canary;
 pub(crate) mod codec;
+mod declared;
 pub mod entry;
 pub(crate) mod flight;
 pub(crate) mod gate;
@@ -21,6 +22,7 @@ pub(crate) mod phases;
 pub mod protocol;
 pub(crate) mod read;
 mod send;
+mod switch;
 pub(crate) mod write;
 
 pub use builder::CacheBuilder;

@@ -121,7 +121,7 @@ pub(crate) fn may_go(now: Phase, to: Phase, past: Past, settle: Duration) -> Res
         && before != to
         && over_for < settle
     {
-        return Err(Hindrance::Unsettled(settle - over_for));
+        return Err(Hindrance::Unsettled(settle.saturating_sub(over_for)));
     }
     match past.untold && to == Phase::On {
         true => Err(Hindrance::Untold),
@@ -136,6 +136,7 @@ mod tests {
 
     const SETTLE: Duration = Duration::from_secs(10);
     const SOON: Duration = Duration::from_secs(4);
+    const REST: Duration = Duration::from_secs(6);
 
     fn go(now: Phase, to: Phase, before: Option<(Phase, Duration)>) -> Result<(), Hindrance> {
         may_go(now, to, Past { before, untold: false }, SETTLE)
@@ -163,7 +164,7 @@ mod tests {
     #[test]
     fn on_through_write_only_takes_as_long_as_what_was_under_way_and_back_takes_no_time() {
         for (before, to) in [(Off, On), (On, Off)] {
-            assert_eq!(go(WriteOnly, to, Some((before, SOON))), Err(Hindrance::Unsettled(SETTLE - SOON)));
+            assert_eq!(go(WriteOnly, to, Some((before, SOON))), Err(Hindrance::Unsettled(REST)));
             assert_eq!(go(WriteOnly, to, Some((before, SETTLE))), Ok(()));
             assert_eq!(go(WriteOnly, before, Some((before, SOON))), Ok(()));
         }

@@ -323,8 +323,9 @@ where
     }
     cache.drain(PATIENCE)?;
     let stats = cache.stats();
-    log.push_str(&format!("hits {}\n", stats.hits + stats.negative_hits));
-    Ok(File::create(&hand.log)?.write_all(log.as_bytes())?)
+    let mut file = File::create(&hand.log)?;
+    file.write_all(log.as_bytes())?;
+    Ok(writeln!(file, "hits {}", stats.hits + stats.negative_hits)?)
 }
 
 /// One change of a row, with the next number.
