@@ -449,7 +449,7 @@ on_every_database_and_store! {
                 }
                 "key" => {
                     Old::get_from_cache(db, projects::slug, "x").optional().unwrap();
-                    BySlug::get_from_cache(db, projects::slug, "x").map(|row| drop((row.events, row.slug.len())))
+                    BySlug::get_from_cache(db, projects::slug, "x").map(|row| assert!(row.slug.len() > 1 && row.events == 0))
                 }
                 _ => {
                     Old::get_from_cache(db, projects::slug, "x").optional().unwrap();
