@@ -222,7 +222,7 @@ on_every_database! {
         statements.take();
         let created = Project::create_many(&mut db, (0..300).map(new)).unwrap();
         // BEGIN and COMMIT, and 128 rows each.
-        assert_eq!(statements.take().len(), place.returning(2 + 3, 2 + 600));
+        assert_eq!(statements.take().len(), place.returning(2 + 3, 2 + 1 + 600));
         assert!(created.iter().zip(0..).all(|(p, n)| p.organization_id == n && p.slug == format!("p{n}")));
         assert!(created.iter().all(|p| p.id > 0 && !p.has_changed(projects::slug)));
         assert_eq!(cache.stats().round_trips, 0);

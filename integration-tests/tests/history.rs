@@ -46,3 +46,39 @@ fn a_fill_without_a_lease_is_caught() {
 fn a_write_without_intents_is_caught() {
     is_caught("no-intents");
 }
+
+/// A rolling deploy; returns what it printed and its exit code.
+fn rollout(arguments: &[&str]) -> (String, Option<i32>) {
+    let run = history(&[&["rollout"], arguments].concat());
+    let text = String::from_utf8_lossy(&run.stdout).into_owned() + &String::from_utf8_lossy(&run.stderr);
+    (text, run.status.code())
+}
+
+fn two_deploys_hold(database: &str) {
+    let (text, code) = rollout(&["--database", database]);
+    assert!(code == Some(0) && !text.contains(" 0 hits"), "{text}");
+}
+
+#[test]
+fn a_cache_that_two_deploys_turn_on_serves_nothing_stale_on_sqlite() {
+    two_deploys_hold("sqlite");
+}
+
+#[test]
+fn a_cache_that_two_deploys_turn_on_serves_nothing_stale_on_postgres() {
+    two_deploys_hold("postgres");
+}
+
+#[test]
+fn a_cache_that_two_deploys_turn_on_serves_nothing_stale_on_mysql() {
+    two_deploys_hold("mysql");
+}
+
+#[test]
+fn a_cache_that_one_deploy_turns_on_is_caught() {
+    for turned in ["rows", "negative"] {
+        let plan = ["--database", "postgres", "--turned", turned, "--plan", "one-deploy", "--beside", "3000"];
+        let (text, code) = rollout(&plan);
+        assert!(code == Some(1) && text.contains("stale read: "), "{turned}: {text}");
+    }
+}

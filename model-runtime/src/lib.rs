@@ -39,6 +39,7 @@ mod documents {
         Schema "../../docs/guide/schema.md"
         UncachedFields "../../docs/guide/uncached.md"
         Merging "../../docs/guide/merging.md"
+        Rollout "../../docs/guide/rollout.md"
         AutoNow "../../docs/guide/attributes/auto_now.md"
         Bounded "../../docs/guide/attributes/bounded.md"
         CacheFields "../../docs/guide/attributes/cache_fields.md"
@@ -70,7 +71,7 @@ mod documents {
 }
 
 pub use cache::key::KeyText;
-pub use cache::{Cache, CacheBuilder, observe::Stats, outage::OutagePolicy};
+pub use cache::{Cache, CacheBuilder, observe::Stats, outage::OutagePolicy, phase::Phase};
 pub use changes::Changes;
 pub use clock::Clock;
 pub use engine::{Executor, Scope};

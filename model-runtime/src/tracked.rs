@@ -262,9 +262,10 @@ impl<M: SentryModel> Tracked<M> {
             let mut copy = new.snapshot();
             base.swap_fields(&mut copy, known);
         }
+        let taken = known & !edited & !assigned & new.dirty(&self.row);
         self.row.swap_fields(&mut new, assigned | (known & !edited));
         self.stored = true;
-        self.take(known & !edited & !assigned, assigned);
+        self.take(taken, assigned);
         self.saved(before);
     }
 
@@ -286,9 +287,10 @@ impl<M: SentryModel> Tracked<M> {
         if let Some(history) = &mut self.history {
             history.base = None;
         }
+        let taken = new.dirty(&self.row) & !assigned;
         self.row = new;
         self.stored = true;
-        self.take(!assigned, assigned);
+        self.take(taken, assigned);
         self.saved(before);
     }
 
@@ -303,8 +305,9 @@ impl<M: SentryModel> Tracked<M> {
                 before.swap_fields(&mut new.snapshot(), loaded);
             }
         }
+        let taken = new.dirty(&self.row);
         self.row = new;
-        self.take(u64::MAX, 0);
+        self.take(taken, 0);
     }
 
     /// Keeps what the write changed, if there was a row before.

@@ -4,6 +4,8 @@ use integration_tests::history::crew;
 use integration_tests::history::driver::{self, Options};
 use integration_tests::history::link::Database;
 use integration_tests::history::orders::Orders;
+use integration_tests::history::rollout;
+use integration_tests::history::rollout::builds::{self, Hand, Turned};
 use integration_tests::history::worker;
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -28,6 +30,11 @@ struct Command {
 
 #[derive(Debug, Subcommand)]
 enum Role {
+    /// Replaces the builds of a program one by one, so that a cache is turned on, while all of them work
+    Rollout(rollout::Options),
+    /// One of the processes of such a program
+    #[command(hide = true)]
+    Hand(Hand),
     /// One of the processes
     #[command(hide = true)]
     Worker(Worker),
@@ -53,6 +60,14 @@ fn main() -> ExitCode {
             worker::run(&orders);
             ExitCode::SUCCESS
         }
+        Some(Role::Rollout(options)) => roll_out(&options),
+        Some(Role::Hand(hand)) => match builds::run(&hand) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::from(2)
+            }
+        },
         Some(Role::Mortal { command }) => {
             eprintln!("error: {}", crew::become_mortal(&command));
             ExitCode::from(2)
@@ -78,5 +93,28 @@ fn attack(options: &Options) -> ExitCode {
             (reads + tally.reads, faults + tally.fault_count(), stale + tally.stale.len());
     }
     println!("{reads} reads, {faults} faults, {stale} stale");
+    if stale == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) }
+}
+
+fn roll_out(options: &rollout::Options) -> ExitCode {
+    let databases = options.database.as_ref().map_or(Database::ALL, std::slice::from_ref);
+    let all = [Turned::Rows, Turned::Negative];
+    let turned = options.turned.as_ref().map_or(all.as_slice(), std::slice::from_ref);
+    let mut stale = 0;
+    for (database, turned) in databases.iter().flat_map(|it| turned.iter().map(move |turned| (*it, *turned)))
+    {
+        match rollout::run(database, turned, options) {
+            Ok(report) => {
+                report.stale.iter().take(3).for_each(|found| println!("{found}"));
+                println!("{}, {turned:?}: {report}", database.name());
+                stale += report.stale.len();
+            }
+            Err(error) => {
+                eprintln!("error: {}: {error}", database.name());
+                return ExitCode::from(2);
+            }
+        }
+    }
+    println!("{stale} stale");
     if stale == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }

@@ -10,6 +10,7 @@
 //! | what does a process do? | `worker`, `orders`, `link`, `model` |
 //! | who starts, stops and revives the processes? | `crew` |
 //! | what is a run? | `driver`, `report` |
+//! | a cache that is turned on while processes run | `rollout` |
 pub mod check;
 pub mod crew;
 pub mod driver;
@@ -20,6 +21,7 @@ pub mod link;
 pub mod model;
 pub mod orders;
 pub mod report;
+pub mod rollout;
 pub mod store;
 pub mod worker;
 

@@ -1,6 +1,7 @@
 //! Promise: no interleaving of writers, readers and failures breaks the protocol. Every state of a small world is
 //! visited; its cache slot is changed by the production functions of `cache/protocol.rs` alone. Broken variants of the
 //! protocol show that the checker sees what it should.
+mod rollout;
 mod steps;
 mod variant;
 mod world;

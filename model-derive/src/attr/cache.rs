@@ -5,7 +5,7 @@ use super::literal::{duration, percent};
 use super::normal::LookupField;
 use super::slot::Slot;
 use crate::ctxt::Ctxt;
-use crate::ir::{Outage, Ttl};
+use crate::ir::{Outage, Phase, Stage, Ttl};
 use proc_macro2::Span;
 use syn::parse::ParseStream;
 use syn::token::Paren;
@@ -19,6 +19,8 @@ pub(crate) struct CacheAttr {
     pub(crate) negative: Option<Ttl>,
     pub(crate) near: Option<Ttl>,
     pub(crate) outage: Option<Outage>,
+    pub(crate) phase: Option<Stage>,
+    pub(crate) negative_phase: Option<Stage>,
     pub(crate) name: Option<LitStr>,
 }
 
@@ -29,6 +31,8 @@ struct Settings {
     negative: Slot<Ttl>,
     near: Slot<Ttl>,
     outage: Slot<Outage>,
+    phase: Slot<Stage>,
+    negative_phase: Slot<Stage>,
     name: Slot<LitStr>,
 }
 
@@ -40,6 +44,8 @@ impl Settings {
             "near" => self.near.set(cx, key.span(), time(key, input)?),
             "jitter" => self.jitter.set(cx, key.span(), percent(&input.parse()?)?),
             "outage" => self.outage.set(cx, key.span(), outage(&input.parse()?)?),
+            "phase" => self.phase.set(cx, key.span(), stage(&input.parse()?)?),
+            "negative_phase" => self.negative_phase.set(cx, key.span(), stage(&input.parse()?)?),
             "name" => self.name.set(cx, key.span(), name_in_keys(input.parse()?)?),
             _ => return Err(unknown_cache_key(key)),
         }
@@ -62,6 +68,8 @@ impl CacheAttr {
             negative: Slot::new("negative"),
             near: Slot::new("near"),
             outage: Slot::new("outage"),
+            phase: Slot::new("phase"),
+            negative_phase: Slot::new("negative_phase"),
             name: Slot::new("name"),
         };
         items(cx, attr, "#[cache_fields()]` for the primary key alone, or `#[cache_fields(slug)]", |input| {
@@ -77,7 +85,7 @@ impl CacheAttr {
             }
             Ok(())
         });
-        let Settings { ttl, jitter, negative, near, outage, name } = settings;
+        let Settings { ttl, jitter, negative, near, outage, phase, negative_phase, name } = settings;
         Self {
             lookups,
             ttl: ttl.take(),
@@ -85,6 +93,8 @@ impl CacheAttr {
             negative: negative.take(),
             near: near.take(),
             outage: outage.take(),
+            phase: phase.take(),
+            negative_phase: negative_phase.take(),
             name: name.take(),
         }
     }
@@ -138,6 +148,19 @@ fn outage(text: &LitStr) -> Result<Outage> {
             Err(Error::new(text.span(), message))
         }
     }
+}
+
+fn stage(text: &LitStr) -> Result<Stage> {
+    let phase = match text.value().as_str() {
+        "off" => Phase::Off,
+        "write-only" => Phase::WriteOnly,
+        "on" => Phase::On,
+        other => {
+            let message = format!("`{other}` is no phase; it is \"on\", \"write-only\" or \"off\"");
+            return Err(Error::new(text.span(), message));
+        }
+    };
+    Ok(Stage { phase, span: text.span() })
 }
 
 /// `"300s"` for `300`.

@@ -26,5 +26,6 @@ pub(super) fn unknown(key: &Ident, attribute: &str, known: &[&str]) -> Error {
 
 /// The error about a key that `#[cache_fields]` does not have.
 pub(super) fn unknown_cache_key(key: &Ident) -> Error {
-    unknown(key, "cache_fields", &["ttl", "jitter", "negative", "near", "outage", "name"])
+    let known = ["ttl", "jitter", "negative", "near", "outage", "name", "phase", "negative_phase"];
+    unknown(key, "cache_fields", &known)
 }

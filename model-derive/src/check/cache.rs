@@ -1,5 +1,5 @@
 use crate::ctxt::Ctxt;
-use crate::ir::{Caching, MAX_KEY, Model};
+use crate::ir::{Caching, MAX_KEY, Model, Phase};
 
 /// The runtime implements its key traits for tuples of this many columns.
 pub(super) fn width_of_keys(cx: &Ctxt, model: &Model) {
@@ -36,5 +36,21 @@ pub(super) fn time_to_live(cx: &Ctxt, model: &Model) {
             cx.error(near.span, "a copy outlives the entry it was made of; make `near` no longer than `ttl`");
         }
         _ => {}
+    }
+}
+
+/// Intents on the keys of new rows are there with `negative` or not at all: a phase in which they are not would be the
+/// hole that the write-only phase closes.
+pub(super) fn phase_of_absence(cx: &Ctxt, model: &Model) {
+    let Caching::On { negative, negative_phase: Some(stage), .. } = &model.caching else { return };
+    if negative.is_none() {
+        cx.error(
+            stage.span,
+            "there is no `negative` whose phase it is; add `negative = \"30s\"`, or leave it out",
+        );
+    } else if stage.phase == Phase::Off {
+        let message =
+            "`negative` is \"on\" or \"write-only\"; to turn it off, leave out `negative` and its phase";
+        cx.error(stage.span, message);
     }
 }

@@ -16,4 +16,5 @@ pub(crate) fn check(cx: &Ctxt, model: &Model) {
     bounds::defaults_in_range(cx, model);
     cache::width_of_keys(cx, model);
     cache::time_to_live(cx, model);
+    cache::phase_of_absence(cx, model);
 }

@@ -1,7 +1,7 @@
 //! How a row is cached, and the fingerprint of its schema.
 use super::lookups::handle;
 use super::paths::here;
-use crate::ir::{Caching, Model, Outage};
+use crate::ir::{Caching, Model, Outage, Phase};
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::LitStr;
@@ -23,6 +23,8 @@ pub(super) fn expand(model: &Model) -> TokenStream {
 //         jitter_percent: 10,
 //         negative_ms: 0,
 //         near_ms: 0,
+//         phase: __rt::Phase::On,
+//         negative_phase: __rt::Phase::On,
 //         outage: __rt::OutagePolicy::Proceed,
 //         text_of: __rt::key_text::<(__rt::Col<Project, projects::id>,)>,
 //         text: <(__rt::Col<Project, projects::id>,) as __rt::KeyTexts>::text,
@@ -40,9 +42,13 @@ pub(super) fn expand(model: &Model) -> TokenStream {
 // `__lookup` asks for no more than the impls of `CacheKey` gave: a type that cannot be a key is an error there
 // and not a second time here. Field by field: serde attributes on the struct are the user's, and the cache does not ask for them.
 fn cache(model: &Model) -> Option<TokenStream> {
-    let Caching::On { ttl, jitter, negative, near, outage, name, lookups } = &model.caching else {
+    let Caching::On { ttl, jitter, negative, near, outage, phase, negative_phase, name, lookups } =
+        &model.caching
+    else {
         return None;
     };
+    let negative_phase = phase_of(negative_phase.map_or(Phase::On, |stage| stage.phase));
+    let phase = phase_of(*phase);
     let (ident, ttl, negative) = (&model.ident, ttl.millis, negative.as_ref().map_or(0, |ttl| ttl.millis));
     let near = near.as_ref().map_or(0, |age| age.millis);
     let outage = policy(*outage);
@@ -61,6 +67,8 @@ fn cache(model: &Model) -> Option<TokenStream> {
                 jitter_percent: #jitter,
                 negative_ms: #negative,
                 near_ms: #near,
+                phase: #phase,
+                negative_phase: #negative_phase,
                 outage: #outage,
                 text_of: __rt::key_text::<#key>,
                 text: <#key as __rt::KeyTexts>::text,
@@ -81,6 +89,14 @@ fn policy(outage: Outage) -> TokenStream {
         Outage::Proceed => quote!(__rt::OutagePolicy::Proceed),
         Outage::Refuse => quote!(__rt::OutagePolicy::Refuse),
         Outage::Outbox => quote!(__rt::OutagePolicy::Outbox),
+    }
+}
+
+fn phase_of(phase: Phase) -> TokenStream {
+    match phase {
+        Phase::Off => quote!(__rt::Phase::Off),
+        Phase::WriteOnly => quote!(__rt::Phase::WriteOnly),
+        Phase::On => quote!(__rt::Phase::On),
     }
 }
 

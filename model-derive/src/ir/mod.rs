@@ -129,6 +129,9 @@ pub(crate) enum Caching {
         /// What keys are named after, if not after the struct.
         name: Option<LitStr>,
         outage: Outage,
+        phase: Phase,
+        /// Of what `negative` caches.
+        negative_phase: Option<Stage>,
         lookups: Vec<Key>,
     },
 }
@@ -139,6 +142,21 @@ pub(crate) enum Outage {
     Proceed,
     Refuse,
     Outbox,
+}
+
+/// How far a cache is turned on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Off,
+    WriteOnly,
+    On,
+}
+
+/// A phase that the user wrote.
+#[derive(Clone, Copy)]
+pub(crate) struct Stage {
+    pub(crate) phase: Phase,
+    pub(crate) span: Span,
 }
 
 /// How long a cached row may stay.

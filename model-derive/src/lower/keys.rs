@@ -1,7 +1,7 @@
 //! The primary key and the cached lookups.
 use super::resolve::Resolver;
 use crate::attr::{CacheAttr, LookupAttr, LookupField};
-use crate::ir::{Caching, Key, Outage, Part, Ttl};
+use crate::ir::{Caching, Key, Outage, Part, Phase, Ttl};
 use proc_macro2::Span;
 use syn::Ident;
 use syn::ext::IdentExt;
@@ -53,9 +53,9 @@ fn no_primary_key(resolver: &Resolver<'_>) {
 
 /// What is cached; a lookup by the primary key adds nothing, because that one always is.
 pub(super) fn caching(resolver: &Resolver<'_>, primary: &Key, written: Option<CacheAttr>) -> Caching {
-    let Some(CacheAttr { lookups: written, ttl, jitter, negative, near, outage, name }) = written else {
-        return Caching::Off;
-    };
+    let Some(written) = written else { return Caching::Off };
+    let CacheAttr { lookups: written, ttl, jitter, negative, near, outage, phase, negative_phase, name } =
+        written;
     let mut lookups: Vec<Key> = Vec::new();
     for LookupAttr { fields, span } in written {
         let part = |LookupField { name, form }: LookupField| {
@@ -81,6 +81,8 @@ pub(super) fn caching(resolver: &Resolver<'_>, primary: &Key, written: Option<Ca
         near,
         name,
         outage: outage.unwrap_or(Outage::Proceed),
+        phase: phase.map_or(Phase::On, |stage| stage.phase),
+        negative_phase,
         lookups,
     }
 }

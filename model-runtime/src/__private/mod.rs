@@ -7,6 +7,7 @@ pub use helpers::{
 
 pub use crate::cache::codec::{CacheSpec, CodecError, Decoder, Encoder, Fingerprint, LookupSpec, key_text};
 pub use crate::cache::outage::OutagePolicy;
+pub use crate::cache::phase::Phase;
 pub use crate::error::Error;
 pub use crate::field::normal::iexact;
 pub use crate::field::null::{Probe, ProbeAny, ProbeOption};

@@ -1,7 +1,10 @@
 //! How a cache is configured.
 use super::handle::{Cache, Config};
+use super::phase::Phase;
 use super::protocol::MAX_LIFETIME_MS;
+use super::switch::{check_negative, spec_of};
 use crate::error::{Error, Result};
+use crate::model::SentryModel;
 use crate::store::Store;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +36,7 @@ pub struct CacheBuilder {
     outage_longest_pause: Duration,
     canary: f64,
     near_capacity: usize,
+    phases: Phasing,
     #[cfg(feature = "redis")]
     connect_timeout: Duration,
     #[cfg(feature = "redis")]
@@ -41,6 +45,14 @@ pub struct CacheBuilder {
     lazy: bool,
     #[cfg(feature = "tls")]
     tls: Option<crate::store::Tls>,
+}
+
+/// Phases by the names in keys.
+#[derive(Debug, Default)]
+struct Phasing {
+    models: Vec<(&'static str, Phase)>,
+    negative: Vec<(&'static str, Phase)>,
+    refused: Option<Error>,
 }
 
 enum Place {
@@ -75,6 +87,7 @@ impl CacheBuilder {
             outage_longest_pause: Duration::from_millis(Config::LONGEST_PAUSE_MS),
             canary: 0.0,
             near_capacity: Config::NEAR_CAPACITY,
+            phases: Phasing::default(),
             #[cfg(feature = "redis")]
             connect_timeout: CONNECT_TIMEOUT,
             #[cfg(feature = "redis")]
@@ -166,6 +179,26 @@ impl CacheBuilder {
         Self { canary: share, ..self }
     }
 
+    /// In which phase the process begins with a model, and with every struct that shares its `name`, whatever the attribute
+    /// says; [`Cache::set_phase`] changes it. [`build`](Self::build) refuses a model that is not cached.
+    pub fn phase<M: SentryModel>(mut self, phase: Phase) -> Self {
+        match spec_of::<M>() {
+            Ok(spec) => self.phases.models.push((spec.name, phase)),
+            Err(refused) => self.phases.refused = Some(refused),
+        }
+        self
+    }
+
+    /// The same for what `negative` caches; [`Cache::set_negative_phase`] changes it. [`build`](Self::build) refuses a model
+    /// without `negative`, and [`Phase::Off`].
+    pub fn negative_phase<M: SentryModel>(mut self, phase: Phase) -> Self {
+        match check_negative::<M>(phase).and_then(|()| spec_of::<M>()) {
+            Ok(spec) => self.phases.negative.push((spec.name, phase)),
+            Err(refused) => self.phases.refused = Some(refused),
+        }
+        self
+    }
+
     /// How many rows of models with `near = "…"` are kept in this process; 10,000 unless told. When there are more, some
     /// are dropped.
     pub fn near_capacity(self, rows: usize) -> Self {
@@ -199,9 +232,13 @@ impl CacheBuilder {
     /// The cache.
     ///
     /// # Errors
-    /// [`Error::Cache`] where no store was chosen, a duration is zero or over a day, the URL is none, or Redis does not
+    /// [`Error::Cache`] where no store was chosen, a phase is none of the model, a duration is zero or over a day, the URL is none, or Redis does not
     /// answer; the text names the server, never the password.
-    pub fn build(self) -> Result<Cache> {
+    pub fn build(mut self) -> Result<Cache> {
+        let phases = std::mem::take(&mut self.phases);
+        if let Some(refused) = phases.refused {
+            return Err(refused);
+        }
         if !(0.0..=f64::MAX).contains(&self.refresh_ahead) {
             let message = format!("`refresh_ahead` is {}; it must be 0 or more", self.refresh_ahead);
             return Err(Error::Cache(message));
@@ -237,7 +274,9 @@ impl CacheBuilder {
             canary: self.canary,
             near_capacity: self.near_capacity,
         };
-        Ok(Cache::new(self.into_store(&config.prefix)?, config))
+        let cache = Cache::new(self.into_store(&config.prefix)?, config);
+        cache.preset(phases.models, phases.negative);
+        Ok(cache)
     }
 
     #[cfg_attr(not(feature = "redis"), allow(unused_variables, reason = "of the Redis store"))]

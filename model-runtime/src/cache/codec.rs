@@ -6,6 +6,7 @@
 #[cfg(feature = "chrono")]
 use super::moment::{self, Moment};
 use super::outage::OutagePolicy;
+use super::phase::Phase;
 use crate::field::{FieldOf, KeyCols, KeyTexts};
 use crate::model::SentryModel;
 use crate::schema::Describe;
@@ -143,6 +144,10 @@ pub struct CacheSpec<M: SentryModel> {
     pub negative_ms: u64,
     /// How long a copy may serve in the process that read it, in milliseconds; 0 for not at all.
     pub near_ms: u64,
+    /// How far the cache is turned on, unless the builder or an operator says otherwise.
+    pub phase: Phase,
+    /// The same for what `negative_ms` is about.
+    pub negative_phase: Phase,
     /// What becomes of a write that the cache cannot be told of.
     pub outage: OutagePolicy,
     /// The primary key's text, of a row.

@@ -10,6 +10,7 @@ use super::key::make_key;
 use super::near::Near;
 use super::observe::{Counters, Stats};
 use super::outage::Outage;
+use super::phases::Phases;
 use super::protocol::Command;
 use super::send::{DRAIN_CHUNK, page};
 use super::unplaced::Unplaced;
@@ -44,6 +45,7 @@ pub(super) struct Inner {
     pub(super) unplaced: Unplaced,
     /// Made for the first model that wants it.
     pub(super) near: OnceLock<Arc<Near>>,
+    pub(super) phases: Phases,
     pub(super) started: Instant,
 }
 
@@ -108,6 +110,7 @@ impl std::fmt::Debug for Cache {
         f.debug_struct("Cache")
             .field("store", &self.0.store)
             .field("config", &self.0.config)
+            .field("phases", &self.0.phases)
             .finish_non_exhaustive()
     }
 }
@@ -176,6 +179,7 @@ impl Cache {
             }
             (cursor, count) = (next, count + deletions.len() as u64);
             if cursor == 0 {
+                self.0.phases.cleared(name_of::<M>());
                 return Ok(count);
             }
         }
@@ -196,6 +200,7 @@ impl Cache {
             }
             (cursor, count) = (next, count + deletions.len() as u64);
             if cursor == 0 {
+                self.0.phases.cleared(name_of::<M>());
                 return Ok(count);
             }
         }
@@ -244,6 +249,7 @@ impl Cache {
             canary: Canary::default(),
             unplaced: Unplaced::default(),
             near: OnceLock::new(),
+            phases: Phases::default(),
             keeper: Keeper::new(config.intent_ms),
             outage: Mutex::new(Outage::new(config.pauses())),
             store,

@@ -63,7 +63,7 @@ counters! {
     /// Lookups that the store had nothing for; the database answered, and the answer may be filled.
     Miss misses
     /// Lookups that the database answered and that left the store alone: a write was under way, another
-    /// reader was filling, or the store was out of reach.
+    /// reader was filling, the store was out of reach, or the model's [`Phase`](crate::Phase) is not `On`.
     Bypass bypasses
     /// Rows that were stored.
     Fill fills

@@ -104,9 +104,9 @@ pub(crate) enum Opened {
     Left,
 }
 
-/// Places an intent on every key and awaits the answer; without keys nothing is sent.
+/// Places an intent on every key and awaits the answer; without keys nothing is sent, nor for a model that is off now.
 pub(crate) async fn place<S: Executor>(db: &mut S, keys: Vec<String>) -> Intents {
-    let (token, keys) = (new_token(), Arc::<[String]>::from(keys));
+    let (token, keys) = (new_token(), Arc::<[String]>::from(db.cache().told(keys)));
     let lifetime_ms = db.cache().config().intent_ms;
     let hold = db.cache().hold(token, &keys);
     let command = |key: &String| Command::Place { key: key.clone(), token, lifetime_ms };
@@ -135,9 +135,13 @@ pub(crate) async fn release<S: Executor>(
 async fn let_go<S: Executor>(
     db: &mut S,
     mut intents: Intents,
-    unpoint: Vec<Command>,
+    mut unpoint: Vec<Command>,
     outcome: Outcome,
 ) -> CacheOutcome {
+    db.cache().retain_told(&mut unpoint, |command| match command {
+        Command::Unpoint { pointer, .. } => pointer,
+        _ => "",
+    });
     let (token, placed, keys) = (intents.token, intents.placed, intents.keys.clone());
     if keys.is_empty() && unpoint.is_empty() {
         return CacheOutcome::Untouched;
@@ -191,8 +195,9 @@ pub(crate) async fn place_touched<S: Executor>(
     touched: Touched,
 ) -> Result<(Intents, Vec<Command>)> {
     let Touched { keys, unpoint, outbox, refuses } = touched;
+    let outbox = db.cache().told(outbox.into_iter().collect());
     if !outbox.is_empty() {
-        outbox::store(db, outbox).await?;
+        outbox::store(db, outbox.into_iter().collect()).await?;
     }
     let intents = place(db, keys.into_iter().collect()).await;
     match refuses.filter(|_| !intents.satisfy_who_refuses()) {
@@ -316,6 +321,7 @@ where
     S: Executor,
 {
     let Some(spec) = M::cache() else { return Ok(()) };
+    let entries = db.cache().told(entries);
     if db.scope() != Scope::Autocommit {
         return touch_entries::<M, S>(db, spec, entries).await;
     }
@@ -352,6 +358,7 @@ where
     M: SentryModel,
     S: Executor,
 {
+    let keys = db.cache().told(keys);
     if spec.outage == OutagePolicy::Outbox {
         outbox::store(db, keys.iter().cloned().collect()).await?;
     }

@@ -89,7 +89,12 @@ where
     K: KeyTexts<Model = M>,
     S: Executor,
 {
-    let Some(spec) = M::cache().filter(|_| db.scope() == Scope::Autocommit) else {
+    let cached = M::cache().filter(|_| db.scope() == Scope::Autocommit);
+    let reads = |spec: &&'static CacheSpec<M>| db.cache().rules(spec).reads;
+    let Some(spec) = cached.filter(reads) else {
+        if cached.is_some() {
+            read::passed_by::<M, S>(db, wanted.len());
+        }
         let mut rows: Vec<_> = wanted.iter().map(|_| None).collect();
         load::<M, K, S>(db, wanted, (0..wanted.len()).collect(), &mut rows).await?;
         return Ok(rows);

@@ -29,6 +29,10 @@ where
     let Some(spec) = M::cache().filter(cached) else {
         return from_database::<M, K, S>(db, key).await;
     };
+    if !db.cache().rules(spec).reads {
+        read::passed_by::<M, S>(db, 1);
+        return from_database::<M, K, S>(db, key).await;
+    }
     let copy = if fresh { None } else { db.cache().near_copy(spec, text) };
     if copy.is_some() {
         tracing::Span::current().record("outcome", "near hit");

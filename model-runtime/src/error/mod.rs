@@ -72,7 +72,8 @@ pub enum Error {
         source: crate::hooks::HookError,
     },
     /// The cache cannot be reached or was configured wrongly. Configuration and explicit cache calls return it, and
-    /// writes of models with `outage = "refuse"`, before anything is committed. Reads fall back to the database, and a
+    /// writes of models with `outage = "refuse"`, before anything is committed; so does every operation on a struct that
+    /// disagrees with another one of the same `name`, before anything is sent. Reads fall back to the database, and a
     /// committed write never fails on it.
     #[error("cache: {0}")]
     Cache(String),

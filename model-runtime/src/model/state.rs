@@ -1,6 +1,7 @@
 //! What one model keeps for the life of the process.
 use super::SentryModel;
 use crate::cache::codec::{Fingerprint, name_of};
+use crate::cache::phases::Known;
 use crate::field::{FieldOf, KeyCols};
 use crate::schema::Describe;
 use crate::statement::Shapes;
@@ -14,13 +15,20 @@ pub struct ModelState {
     pub(crate) shapes: Shapes,
     fingerprint: OnceLock<u64>,
     exact_key: OnceLock<bool>,
+    /// What the cache that was last asked does with the model's entries.
+    pub(crate) known: Known,
 }
 
 impl ModelState {
     /// Nothing known yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { shapes: Shapes::new(), fingerprint: OnceLock::new(), exact_key: OnceLock::new() }
+        Self {
+            shapes: Shapes::new(),
+            fingerprint: OnceLock::new(),
+            exact_key: OnceLock::new(),
+            known: Known::nothing(),
+        }
     }
 
     /// The schema's fingerprint: rows cached under another one are not decoded.

@@ -62,6 +62,7 @@ where
     type Output = Attached<R, M>;
 
     async fn run(self, db: &mut S) -> Result<Self::Output> {
+        db.cache().admit::<M>()?;
         let wanted: Vec<_> = self.keys.iter().flatten().cloned().collect();
         let mut found = get_many::<M, M::Pk, S>(db, &wanted, LookupKind::PrimaryKey).await?.into_iter();
         let parents = self.keys.into_iter().map(|key| key.and_then(|_| found.next().flatten()));

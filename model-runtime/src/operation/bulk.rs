@@ -58,6 +58,7 @@ where
     type Output = usize;
 
     async fn run_with(self, db: &mut S, sets: Vec<SqlSet<'_, S::Backend>>) -> Result<usize> {
+        db.cache().admit::<M>()?;
         update_where::<M, P, S>(db, &self.predicate, self.patch, sets).await
     }
 }
@@ -102,6 +103,7 @@ where
     type Output = usize;
 
     async fn run(self, db: &mut S) -> Result<usize> {
+        db.cache().admit::<M>()?;
         delete_where::<M, P, S>(db, &self.predicate).await
     }
 }

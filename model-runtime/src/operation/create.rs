@@ -30,6 +30,7 @@ impl<M: ModelSql<S::Backend>, S: Executor> Operation<S> for Create<M> {
     type Output = Tracked<M>;
 
     async fn run(self, db: &mut S) -> Result<Tracked<M>> {
+        db.cache().admit::<M>()?;
         insert(db, self.patch).await
     }
 }

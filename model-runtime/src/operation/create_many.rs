@@ -20,6 +20,7 @@ impl<M: ModelSql<S::Backend>, S: Executor> Operation<S> for CreateMany<M> {
     type Output = Vec<Tracked<M>>;
 
     async fn run(self, db: &mut S) -> Result<Vec<Tracked<M>>> {
+        db.cache().admit::<M>()?;
         create_many(db, self.patches).await
     }
 }

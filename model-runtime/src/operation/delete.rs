@@ -18,6 +18,7 @@ impl<M: ModelSql<S::Backend>, S: Executor> Operation<S> for Delete<'_, M> {
     type Output = bool;
 
     async fn run(self, db: &mut S) -> Result<bool> {
+        db.cache().admit::<M>()?;
         let base = self.0.baseline().ok_or(Error::Unsaved { model: M::NAME })?;
         let deleted = delete(db, base).await?;
         self.0.removed(db.transaction().node());

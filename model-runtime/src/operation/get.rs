@@ -35,6 +35,7 @@ where
     type Output = Tracked<M>;
 
     async fn run(self, db: &mut S) -> Result<Tracked<M>> {
+        db.cache().admit::<M>()?;
         let key = K::stored::<S::Backend>(self.key);
         let text = K::text(&key);
         let span = tracing::debug_span!("get_from_cache", model = M::NAME, outcome = tracing::field::Empty);
@@ -67,6 +68,7 @@ where
     type Output = Vec<Option<Tracked<M>>>;
 
     async fn run(self, db: &mut S) -> Result<Self::Output> {
+        db.cache().admit::<M>()?;
         let span = tracing::debug_span!("get_many_from_cache", model = M::NAME, keys = self.keys.len());
         let keys: Vec<_> = self.keys.into_iter().map(K::stored::<S::Backend>).collect();
         let rows = get_many::<M, K, S>(db, &keys, self.kind).instrument(span).await?;

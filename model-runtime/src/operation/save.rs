@@ -19,6 +19,7 @@ impl<M: ModelSql<S::Backend>, S: Executor> Operation<S> for Save<'_, M> {
     type Output = ();
 
     async fn run(self, db: &mut S) -> Result<()> {
+        db.cache().admit::<M>()?;
         self.0.settle();
         let Some(base) = self.0.baseline() else {
             let row = self.0.row();

@@ -99,6 +99,7 @@ impl<M: ModelSql<S::Backend>, S: Executor> Operation<S> for Upsert<M> {
     type Output = CreateOrUpdate<M>;
 
     async fn run(self, db: &mut S) -> Result<CreateOrUpdate<M>> {
+        db.cache().admit::<M>()?;
         create_or_update(db, &self.lookup, self.defaults, self.on_insert).await
     }
 }
@@ -107,6 +108,7 @@ impl<M: ModelSql<S::Backend>, S: Executor> Operation<S> for GetOrCreate<M> {
     type Output = (Tracked<M>, bool);
 
     async fn run(self, db: &mut S) -> Result<Self::Output> {
+        db.cache().admit::<M>()?;
         get_or_create(db, &self.lookup, self.defaults).await
     }
 }

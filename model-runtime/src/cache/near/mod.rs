@@ -135,7 +135,7 @@ impl Near {
     }
 
     /// No copy is to be trusted any more.
-    fn reset(&self) {
+    pub(super) fn reset(&self) {
         self.writes.fetch_add(1, Ordering::SeqCst);
         self.resets.fetch_add(1, Ordering::SeqCst);
     }
@@ -182,10 +182,10 @@ fn number(text: &str) -> usize {
 
 /// Lookups near their readers.
 impl Cache {
-    /// The copies, for a model that wants them.
+    /// The copies, for a model that wants them, while its lookups use the cache.
     fn near<M: SentryModel>(&self, spec: &CacheSpec<M>) -> Option<&Arc<Near>> {
         let make = || Arc::new(Near::new(self.config().near_capacity));
-        (spec.near_ms > 0).then(|| self.0.near.get_or_init(make))
+        (spec.near_ms > 0 && self.rules(spec).reads).then(|| self.0.near.get_or_init(make))
     }
 
     /// The copy that answers a lookup.

@@ -2,6 +2,7 @@
 use super::{Grant, Lease, Sought, Vacancy};
 use crate::cache::codec::CacheSpec;
 use crate::cache::entry::{self, Epoch, Token, new_token};
+use crate::cache::phase::Rules;
 use crate::cache::protocol::{self, Command, Reply, Sight};
 use crate::engine::Executor;
 use crate::model::{ModelState, SentryModel};
@@ -30,9 +31,10 @@ pub(crate) async fn claim<M: SentryModel, S: Executor>(
     let Ok(Answer { epoch, quarantined: false, replies, .. }) = answer else {
         return claims.iter().for_each(|claim| found[claim.place] = Sought::Bypass);
     };
+    let rules = db.cache().rules(spec);
     for (claim, reply) in claims.into_iter().zip(replies) {
         let (place, of) = (claim.place, claim.of);
-        match (claim.settle(spec, &reply, epoch), &mut found[place]) {
+        match (claim.settle(spec, rules, &reply, epoch), &mut found[place]) {
             (Settled::Granted(lease), Sought::Granted(grant)) => match of {
                 Of::Row => grant.row = Some(lease),
                 Of::Pointer => grant.pointer = Some(lease),
@@ -82,7 +84,13 @@ impl Claim {
         }
     }
 
-    fn settle<M: SentryModel>(self, spec: &CacheSpec<M>, reply: &Reply, epoch: Epoch) -> Settled<M> {
+    fn settle<M: SentryModel>(
+        self,
+        spec: &CacheSpec<M>,
+        rules: Rules,
+        reply: &Reply,
+        epoch: Epoch,
+    ) -> Settled<M> {
         let granted = match reply {
             Reply::Done(done) => *done,
             Reply::Entry(previous) => {
@@ -92,8 +100,8 @@ impl Claim {
                     Sight::Hit { payload, .. } => {
                         return spec.decoded(payload).map_or(Settled::Refused, Settled::Row);
                     }
-                    Sight::Absent => return Settled::Absent,
-                    Sight::Replace { .. } | Sight::Busy => false,
+                    Sight::Absent if rules.absences => return Settled::Absent,
+                    Sight::Absent | Sight::Replace { .. } | Sight::Busy => false,
                 }
             }
             Reply::Pair { .. } | Reply::Page { .. } => false,

@@ -3,6 +3,7 @@ use super::{Grant, Lease, wall_ms};
 use crate::cache::codec::{CacheSpec, MAX_ROW_BYTES};
 use crate::cache::entry::{self, Meta, new_token};
 use crate::cache::observe::Event;
+use crate::cache::phase::Rules;
 use crate::cache::protocol::{Command, Reply};
 use crate::engine::Executor;
 use crate::model::{ModelState, SentryModel};
@@ -22,7 +23,13 @@ pub(crate) async fn fill<M: SentryModel, S: Executor>(
     spec: &'static CacheSpec<M>,
     answers: Vec<Answered<'_, M>>,
 ) {
+    // Asked again: the phase may have changed since the lookup began.
+    let rules = db.cache().rules(spec);
     let mut batch = Vec::with_capacity(2 * answers.len());
+    if !rules.reads {
+        batch.extend(answers.into_iter().flat_map(|answered| given_back(answered.grant)));
+        return send::<M, S>(db, batch).await;
+    }
     for Answered { grant, pointer, row } in answers {
         match pointer {
             None => {
@@ -32,22 +39,28 @@ pub(crate) async fn fill<M: SentryModel, S: Executor>(
                     Some(row) if own(&row) != lease.key => {
                         Command::Release { key: lease.key, token: new_token() }
                     }
-                    row => filling(spec, lease, row),
+                    row => filling(spec, rules, lease, row),
                 }));
             }
-            Some(pointer) => repoint(db, spec, grant, pointer, row, &mut batch),
+            Some(pointer) => repoint(db, spec, rules, grant, (pointer, row), &mut batch),
         }
     }
     send::<M, S>(db, batch).await;
+}
+
+/// The leases of a lookup that may fill no more.
+fn given_back(grant: Grant) -> impl Iterator<Item = Command> {
+    let leases = [grant.row, grant.pointer].into_iter().flatten();
+    leases.map(|lease| Command::Release { key: lease.key, token: new_token() })
 }
 
 /// Points the pointer at the row that the database answered, and fills the row where the lease is its own.
 fn repoint<M: SentryModel, S: Executor>(
     db: &S,
     spec: &CacheSpec<M>,
+    rules: Rules,
     grant: Grant,
-    pointer: String,
-    row: Option<&M>,
+    (pointer, row): (String, Option<&M>),
     batch: &mut Vec<Command>,
 ) {
     let target = row.map(|row| db.cache().key::<M>(&(spec.text_of)(row)));
@@ -56,7 +69,7 @@ fn repoint<M: SentryModel, S: Executor>(
             batch.push(Command::Unpoint { pointer: pointer.clone(), target: lease.key.clone() });
         }
         match row.filter(|_| target.as_ref() == Some(&lease.key)) {
-            Some(row) => batch.push(filling(spec, lease, Some(row))),
+            Some(row) => batch.push(filling(spec, rules, lease, Some(row))),
             None => batch.push(Command::Release { key: lease.key, token: new_token() }),
         }
     }
@@ -66,22 +79,22 @@ fn repoint<M: SentryModel, S: Executor>(
             let Lease { key, expect, .. } = lease;
             batch.push(Command::Swap { key, expect, new: entry::pointer(&target), ttl_ms });
         }
-        (Some(lease), None) => batch.push(filling(spec, lease, None)),
+        (Some(lease), None) => batch.push(filling(spec, rules, lease, None)),
         (None, Some(target)) => batch.push(Command::Point { pointer, target, ttl_ms }),
         (None, None) => {}
     }
 }
 
 /// The row under its lease; without one its absence, where that is cached, else the lease is given back.
-fn filling<M: SentryModel>(spec: &CacheSpec<M>, lease: Lease, row: Option<&M>) -> Command {
+fn filling<M: SentryModel>(spec: &CacheSpec<M>, rules: Rules, lease: Lease, row: Option<&M>) -> Command {
     let Lease { key, expect, epoch, granted } = lease;
     let fingerprint = ModelState::fingerprint::<M>();
     let Some(row) = row else {
-        return match spec.negative_ms {
-            0 => Command::Release { key, token: new_token() },
-            ttl_ms => {
+        return match rules.absences {
+            false => Command::Release { key, token: new_token() },
+            true => {
                 let new = entry::absent(epoch, new_token(), fingerprint);
-                Command::Swap { key, expect, new, ttl_ms: jittered(ttl_ms, spec.jitter_percent) }
+                Command::Swap { key, expect, new, ttl_ms: jittered(spec.negative_ms, spec.jitter_percent) }
             }
         };
     };

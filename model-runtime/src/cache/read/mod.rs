@@ -8,6 +8,7 @@ pub(crate) use fill::{Answered, fill};
 use super::codec::CacheSpec;
 use super::entry::{self, Entry, Epoch, HEADER, Meta};
 use super::observe::Event;
+use super::phase::Rules;
 use super::protocol::{self, Command, Reply, Sight};
 use crate::engine::Executor;
 use crate::model::{ModelState, SentryModel};
@@ -74,9 +75,11 @@ pub(crate) async fn rows<M: SentryModel, S: Executor>(
     let Ok(Answer { epoch, quarantined, replies, .. }) = db.store(&gets).await else {
         return gets.iter().map(|_| Sought::OutOfReach).collect();
     };
-    let now_ms = wall_ms();
+    let (now_ms, rules) = (wall_ms(), db.cache().rules(spec));
     let judge = |(get, reply): (&Command, Reply)| match (get, reply) {
-        (Command::Get { key }, Reply::Entry(found)) => judged(db, spec, key, found.as_deref(), epoch, now_ms),
+        (Command::Get { key }, Reply::Entry(found)) => {
+            judged(db, spec, rules, key, found.as_deref(), (epoch, now_ms))
+        }
         _ => Sought::Bypass,
     };
     let found = gets.iter().zip(replies).map(judge).collect();
@@ -96,6 +99,7 @@ pub(crate) async fn pointed<M: SentryModel, S: Executor>(
         return keys.iter().map(|_| Sought::OutOfReach).collect();
     };
     let (mut found, now_ms) = (Vec::with_capacity(keys.len()), wall_ms());
+    let rules = db.cache().rules(spec);
     for (place, (key, reply)) in keys.iter().zip(replies).enumerate() {
         let Reply::Pair { pointer, row } = reply else {
             found.push(Sought::Bypass);
@@ -106,8 +110,10 @@ pub(crate) async fn pointed<M: SentryModel, S: Executor>(
             continue;
         }
         let sought = match pointer.as_deref().map(entry::parse) {
-            Some(Entry::Pointer { target }) => judged(db, spec, target, row.as_deref(), epoch, now_ms),
-            _ => at_pointer(spec, key, pointer.as_deref(), epoch),
+            Some(Entry::Pointer { target }) => {
+                judged(db, spec, rules, target, row.as_deref(), (epoch, now_ms))
+            }
+            _ => at_pointer::<M>(rules, key, pointer.as_deref(), epoch),
         };
         found.push(match sought {
             Sought::Hit(row) | Sought::Due(row, _) if !carries(place, &row) => {
@@ -135,19 +141,14 @@ fn closed<M>(found: Vec<Sought<M>>) -> Vec<Sought<M>> {
 }
 
 /// What a pointer's key says where no pointer stands there.
-fn at_pointer<M: SentryModel>(
-    spec: &CacheSpec<M>,
-    key: &str,
-    found: Option<&[u8]>,
-    epoch: Epoch,
-) -> Sought<M> {
+fn at_pointer<M: SentryModel>(rules: Rules, key: &str, found: Option<&[u8]>, epoch: Epoch) -> Sought<M> {
     // Only what may become a negative entry needs a lease.
     let vacancy = |expect| {
-        let pointer = (spec.negative_ms > 0).then(|| Vacancy { key: key.to_owned(), expect });
+        let pointer = rules.absences.then(|| Vacancy { key: key.to_owned(), expect });
         Sought::Open { row: None, pointer }
     };
     match protocol::look(found, epoch, ModelState::fingerprint::<M>()) {
-        Sight::Absent if spec.negative_ms > 0 => Sought::Absent,
+        Sight::Absent if rules.absences => Sought::Absent,
         Sight::Vacant => vacancy(None),
         Sight::Replace { expect } => vacancy(Some(expect)),
         Sight::Busy => busy(found),
@@ -159,10 +160,10 @@ fn at_pointer<M: SentryModel>(
 fn judged<M: SentryModel, S: Executor>(
     db: &S,
     spec: &'static CacheSpec<M>,
+    rules: Rules,
     key: &str,
     found: Option<&[u8]>,
-    epoch: Epoch,
-    now_ms: u64,
+    (epoch, now_ms): (Epoch, u64),
 ) -> Sought<M> {
     if db.cache().unplaced().has(key) {
         return Sought::Bypass;
@@ -183,7 +184,9 @@ fn judged<M: SentryModel, S: Executor>(
                 vacancy(header())
             }
         },
-        Sight::Absent => Sought::Absent,
+        Sight::Absent if rules.absences => Sought::Absent,
+        // Of no use where absence is not served: it gives way to what the database says.
+        Sight::Absent => vacancy(header()),
         Sight::Replace { expect } => {
             db.cache().counters().add_of(M::NAME, Event::EpochMiss, 1);
             vacancy(Some(expect))
@@ -215,6 +218,12 @@ pub(crate) fn count<M: SentryModel, S: Executor>(db: &S, sought: &Sought<M>) {
     let (event, outcome) = named(sought);
     tracing::Span::current().record("outcome", outcome);
     count_all(db, std::slice::from_ref(sought), |_| event);
+}
+
+/// Counts lookups that did not ask the store, because the phase of the model says so.
+pub(crate) fn passed_by<M: SentryModel, S: Executor>(db: &S, count: usize) {
+    tracing::Span::current().record("outcome", "not on");
+    db.cache().counters().add_of(M::NAME, Event::Bypass, count as u64);
 }
 
 /// Counts what lookups came to.
