@@ -61,6 +61,23 @@ struct Undo<M> {
     taken: u64,
 }
 
+impl<M> History<M> {
+    /// What was written in a savepoint that was committed, belongs to the transaction around it.
+    fn fold(&mut self) {
+        for undo in &mut self.undo {
+            while let Some(joined) = undo.node.joined() {
+                undo.node = joined.clone();
+            }
+        }
+        // The baseline before the first write of a transaction is the one that its rollback restores.
+        self.undo.dedup_by(|later, earlier| {
+            let same = Arc::ptr_eq(&later.node, &earlier.node);
+            earlier.taken |= if same { later.taken } else { 0 };
+            same
+        });
+    }
+}
+
 impl<M> Default for History<M> {
     fn default() -> Self {
         Self { base: None, undo: Vec::new(), saved: None }
@@ -343,6 +360,7 @@ impl<M: SentryModel> Tracked<M> {
         self.settle();
         if let Some(history) = &mut self.history {
             history.undo.retain(|undo| !undo.node.is_committed());
+            history.fold();
         }
         let Some(node) = node else {
             if let Some(history) = &mut self.history {

@@ -2,7 +2,7 @@
 //!
 //! With RETURNING the statement names the rows that it wrote. Without it the rows are locked before, and the statement
 //! writes those: by the predicate where that must match the same rows again, else by their keys.
-use super::lock::{check_hits, lock, locked, refuse};
+use super::lock::{check_hits, lock_database, locked, refuse};
 use super::transaction::Unit;
 use super::write::{Verb, overflow};
 use super::{Executor, hooks};
@@ -108,7 +108,8 @@ impl<M: ModelSql<DB>, DB: Dialect> Values<'_, M, DB> {
     }
 }
 
-/// The statement names the rows; where bounds guard it, the rows are locked and checked before.
+/// The statement names the rows; where bounds guard it, they are locked and checked before, and it writes those: a row that
+/// comes in between may be refused, and nobody would know.
 async fn update_returning<M, P, S>(
     db: &mut S,
     values: &Values<'_, M, S::Backend>,
@@ -121,7 +122,10 @@ where
     S: Executor,
 {
     if !guards.is_empty() {
-        lock::<M, P, S>(db, predicate).await?;
+        if S::Backend::LOCKS_ROWS {
+            return update_locked(db, values, predicate, guards).await;
+        }
+        lock_database::<M, S>(db).await?;
         refuse::<M, P, S>(db, predicate, guards).await?;
     }
     let statement = values.update_matching(predicate, guards)?.sql(" RETURNING ").key::<M>();

@@ -152,10 +152,10 @@ pub trait Executor: Send {
 
     /// Who decides about the commit. A broken connection counts as a transaction of others: nothing may be cached from it.
     fn scope(&mut self) -> Scope {
-        let own = self.transaction().depth();
-        match (self.open_depth(), own) {
-            (Some(0), 0) => Scope::Autocommit,
-            (Some(open), 1..) if open <= own => Scope::Session,
+        let (own, outer) = (self.transaction().depth(), self.transaction().outer());
+        match self.open_depth() {
+            Some(0) if own == 0 => Scope::Autocommit,
+            Some(_) if own > 0 && outer == 0 => Scope::Session,
             _ => Scope::Foreign,
         }
     }

@@ -54,8 +54,20 @@ impl<S: Executor> Drop for Guard<'_, S> {
 pub(crate) async fn guarded<S: Executor, O: Operation<S>>(db: &mut S, operation: O) -> Result<O::Output> {
     let mut guard = Guard::new(db);
     let done = caught(operation.run(guard.db())).await;
+    if done.is_err() {
+        recover(guard.db()).await;
+    }
     guard.roll_back().await;
     done.unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+/// A wrapper around a blocking connection does not show its state after a panic, until it has run something: only then can
+/// it be marked as broken.
+pub(crate) async fn recover<S: Executor>(db: &mut S) {
+    if db.transaction().is_in_flight() && db.open_depth().is_none() {
+        let _ = db.send_sql("SELECT 1").await;
+        db.break_connection();
+    }
 }
 
 /// The result of the future, or its panic.

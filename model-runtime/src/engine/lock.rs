@@ -21,20 +21,7 @@ where
     db.keys::<M>(keys_of::<M, P, S>(predicate).sql(S::Backend::LOCKING).stays_prepared(kept)).await
 }
 
-/// Locks the rows that match until the transaction ends; without locks of rows, the database.
-pub(super) async fn lock<M, P, S>(db: &mut S, predicate: &P) -> Result<()>
-where
-    M: ModelSql<S::Backend>,
-    P: QueryFragment<S::Backend> + Sync,
-    S: Executor,
-{
-    match S::Backend::LOCKS_ROWS {
-        true => locked::<M, P, S>(db, predicate).await.map(drop),
-        false => lock_database::<M, S>(db).await,
-    }
-}
-
-/// A statement that writes takes the lock, whether it finds a row or not.
+/// Without locks of rows: a statement that writes takes the lock, whether it finds a row or not.
 pub(super) async fn lock_database<M, S>(db: &mut S) -> Result<()>
 where
     M: ModelSql<S::Backend>,

@@ -29,10 +29,11 @@ pub(super) async fn before<S: Executor + ?Sized>(db: &mut S) -> Result<()> {
 pub(super) async fn after<S: Executor + ?Sized, T: Send>(db: &mut S, result: Result<T>) -> Result<T> {
     db.transaction().answered();
     let Err(error) = &result else { return result };
-    if db.transaction().depth() == 0 || !error.is_from_server() {
+    let foreign = db.transaction().depth() == 0 && db.open_depth().is_some_and(|open| open > 0);
+    if (db.transaction().depth() == 0 && !foreign) || !error.is_from_server() {
         return result;
     }
-    if S::Backend::FAILURE_ENDS_TRANSACTION {
+    if !foreign && S::Backend::FAILURE_ENDS_TRANSACTION {
         db.transaction().failed(&error.to_string());
     }
     let may_have_ended = match S::Backend::ENDED_BY {
@@ -43,8 +44,11 @@ pub(super) async fn after<S: Executor + ?Sized, T: Send>(db: &mut S, result: Res
     if may_have_ended {
         let (reason, is_deadlock) = (error.to_string(), matches!(error, Error::Deadlock(_)));
         // Where it does not answer, nothing more can be committed either.
-        if !is_open(db).await.unwrap_or(false) {
-            db.transaction().was_ended(&reason, is_deadlock);
+        match is_open(db).await.unwrap_or(false) {
+            true => {}
+            // Whoever has opened it, takes it for open: nothing more is sent.
+            false if foreign => db.break_connection(),
+            false => db.transaction().was_ended(&reason, is_deadlock),
         }
     }
     result

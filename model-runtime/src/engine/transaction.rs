@@ -1,5 +1,6 @@
 //! Begin, commit and rollback with the cache's part in them.
 use super::executor::Scope;
+use super::guard::recover;
 use super::{Executor, observe};
 use crate::cache::write::{self, Touches};
 use crate::error::{Error, Outcome, Result};
@@ -12,9 +13,10 @@ use tracing::Instrument;
 /// Opens a transaction, or a savepoint inside one.
 pub(crate) async fn begin<S: Executor>(db: &mut S) -> Result<()> {
     observe::before(db).await?;
+    let outer = db.open_depth().unwrap_or_default();
     let begun = db.send_begin().await;
     observe::after(db, begun).await?;
-    db.transaction().begun();
+    db.transaction().begun(outer);
     Ok(())
 }
 
@@ -52,7 +54,29 @@ async fn check<S: Executor>(db: &mut S) -> Result<()> {
     }
     db.transaction().usable()?;
     observe::before_commit(db).await?;
-    db.transaction().usable()
+    db.transaction().usable()?;
+    roll_back_others(db).await
+}
+
+/// What plain Diesel began inside and did not end is rolled back, and what is around it.
+async fn roll_back_others<S: Executor>(db: &mut S) -> Result<()> {
+    let expected = db.transaction().outer() + db.transaction().depth();
+    let mut found = false;
+    while db.open_depth().is_some_and(|open| open > expected) {
+        found = true;
+        db.transaction().sent();
+        let result = db.send_rollback().await;
+        db.transaction().answered();
+        result?;
+    }
+    match found {
+        true => Err(Error::Query(
+            "the transaction is rolled back, because plain Diesel began one inside and did not end it; end it, or use \
+             `db.transaction`"
+                .into(),
+        )),
+        false => Ok(()),
+    }
 }
 
 async fn release_savepoint<S: Executor>(db: &mut S) -> Result<()> {
@@ -93,6 +117,10 @@ pub(crate) async fn rollback<S: Executor>(db: &mut S) -> Result<()> {
     }
     let touched = if has_ended && outermost { db.transaction().take_touched().keys } else { HashSet::new() };
     db.transaction().ended(false);
+    if has_ended && outermost && db.open_depth().is_some_and(|open| open > 0) {
+        // The transaction around it, which the session did not open, has ended as well.
+        db.break_connection();
+    }
     write::forget(db, touched.into_iter().collect()).await;
     if has_ended { Ok(()) } else { result }
 }
@@ -131,6 +159,7 @@ pub(crate) async fn conclude<S: Executor, T, E: From<Error>>(
             Err(error)
         }
         Err(panic) => {
+            recover(db).await;
             let _ = rollback(db).await;
             resume_unwind(panic)
         }

@@ -255,10 +255,10 @@ where
     S: Executor,
 {
     if !one_row && !guards.is_empty() {
-        match S::Backend::LOCKS_ROWS {
-            true => drop(matching::<M, S>(db, lookup, S::Backend::LOCKING).await?),
-            false => lock_database::<M, S>(db).await?,
+        if S::Backend::LOCKS_ROWS {
+            return update_locked::<M, S>(db, statement, lookup, guards, one_row).await;
         }
+        lock_database::<M, S>(db).await?;
         refuse::<M, S>(db, lookup, guards).await?;
     }
     let rows: Vec<M> = db.rows(statement.returning::<M>()).await.map_err(|error| overflow(error, guards))?;

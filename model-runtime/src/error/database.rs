@@ -38,8 +38,10 @@ fn kind_of(error: &DieselError) -> Kind {
     }
 }
 
-/// Of PostgreSQL; of MariaDB under `innodb_snapshot_isolation`, where a row is newer than the transaction.
-const DEADLOCKS: [&str; 2] = ["deadlock detected", "Record has changed since last read"];
+/// Of PostgreSQL; of MySQL, where the client has no kind for it; of MariaDB under `innodb_snapshot_isolation`, where a row is
+/// newer than the transaction.
+const DEADLOCKS: [&str; 3] =
+    ["deadlock detected", "Deadlock found when trying to get lock", "Record has changed since last read"];
 
 /// Of PostgreSQL, MySQL and SQLite.
 const LOCK_TIMEOUTS: [&str; 4] =

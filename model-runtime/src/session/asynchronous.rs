@@ -197,7 +197,9 @@ where
     }
 
     fn open_depth(&mut self) -> Option<u32> {
-        open_depth(C::TransactionManager::transaction_manager_status_mut(self.conn))
+        // A wrapper around a blocking connection panics here while a dropped call runs on it, and after a panic in one.
+        let status = || open_depth(C::TransactionManager::transaction_manager_status_mut(self.conn));
+        catch_unwind(AssertUnwindSafe(status)).unwrap_or_default()
     }
 
     fn break_connection(&mut self) {

@@ -26,6 +26,11 @@ impl TransactionNode {
             && self.parent.as_ref().is_none_or(|parent| parent.is_committed())
     }
 
+    /// The one around it, where it was committed into that: what becomes of it, becomes of this one.
+    pub(crate) fn joined(&self) -> Option<&Arc<Self>> {
+        self.parent.as_ref().filter(|_| self.committed.load(Ordering::Acquire))
+    }
+
     /// Whether it, or one that it is nested in, was rolled back.
     pub(crate) fn is_rolled_back(&self) -> bool {
         self.rolled_back.load(Ordering::Acquire)
@@ -38,6 +43,8 @@ impl TransactionNode {
 pub struct Transaction {
     node: Option<Arc<TransactionNode>>,
     depth: u32,
+    /// How many were open on the connection before the outermost of the session's own.
+    outer: u32,
     touched: Touched,
     hooks: Deferred,
     outcome: CacheOutcome,
@@ -185,6 +192,11 @@ impl Transaction {
         self.broken.as_ref().is_some_and(|broken| broken.depth == 0)
     }
 
+    /// How many others were open before the session's own.
+    pub(crate) fn outer(&self) -> u32 {
+        self.outer
+    }
+
     /// Whether an operation has opened the innermost one around its statements.
     pub(crate) fn is_unit(&self) -> bool {
         self.units.last() == Some(&self.depth)
@@ -272,7 +284,11 @@ impl Transaction {
         std::mem::take(&mut self.touched)
     }
 
-    pub(crate) fn begun(&mut self) {
+    /// One began, around which `outer` are open that the session did not open.
+    pub(crate) fn begun(&mut self, outer: u32) {
+        if self.depth == 0 {
+            self.outer = outer;
+        }
         self.depth += 1;
         let parent = self.node.take();
         self.node = Some(Arc::new(TransactionNode { parent, ..TransactionNode::default() }));

@@ -49,8 +49,10 @@ pub trait Dialect: Backend + 'static {
     /// Which errors may have ended the whole transaction, whatever savepoints there are, so that the database is asked
     /// with [`IS_OPEN`](Self::IS_OPEN) after them.
     const ENDED_BY: EndedBy = EndedBy::Nothing;
-    /// How the database is asked whether a transaction is open that can still be committed.
-    const IS_OPEN: OpenTransaction = OpenTransaction::Accepts("SAVEPOINT model_runtime_probe");
+    /// How the database is asked whether a transaction is open that can still be committed. Outside one, PostgreSQL refuses
+    /// a savepoint; MySQL makes none, so that there is none to release.
+    const IS_OPEN: OpenTransaction =
+        OpenTransaction::Accepts("SAVEPOINT model_runtime_probe; RELEASE SAVEPOINT model_runtime_probe");
     /// Whether a SELECT can lock the rows that it reads, with [`LOCKING`](Self::LOCKING). Without it a transaction that
     /// has written has the whole database for itself.
     const LOCKS_ROWS: bool = true;
@@ -196,9 +198,6 @@ impl Dialect for diesel::mysql::Mysql {
     const OLD_ROW_IN_SET: bool = false;
     // A deadlock, a snapshot that is too old, a lock time-out under `innodb_rollback_on_timeout`.
     const ENDED_BY: EndedBy = EndedBy::OtherThanConstraints;
-    // Outside a transaction SAVEPOINT does nothing, and there is none to release.
-    const IS_OPEN: OpenTransaction =
-        OpenTransaction::Accepts("SAVEPOINT model_runtime_probe; RELEASE SAVEPOINT model_runtime_probe");
     const FORGET_INSERT_ID: &'static str = "DO LAST_INSERT_ID(0)";
     // `INSERT IGNORE` would also store what the row may not have.
     const UNLESS_THERE: Option<&'static str> = None;
