@@ -59,6 +59,8 @@ struct Undo<M> {
     before: Option<M>,
     /// Bit *i* is set where memory took field *i* from a statement, without an edit: a rollback takes it back.
     taken: u64,
+    /// Whether the row was first read there: what was before is not known, and asked of the database after a rollback.
+    was_read: bool,
 }
 
 impl<M> History<M> {
@@ -237,7 +239,7 @@ impl<M: SentryModel> Tracked<M> {
     /// The stored row as far as this instance knows; `None` where there is none.
     pub(crate) fn baseline(&self) -> Option<&M> {
         let Some(history) = &self.history else { return self.stored.then_some(&self.row) };
-        if let Some(undo) = history.undo.iter().find(|undo| undo.node.is_rolled_back()) {
+        if let Some(undo) = history.undo.iter().find(|undo| undo.node.is_rolled_back() && !undo.was_read) {
             return undo.before.as_ref();
         }
         self.stored.then(|| history.base.as_ref().unwrap_or(&self.row))
@@ -245,7 +247,7 @@ impl<M: SentryModel> Tracked<M> {
 
     /// Whether [`save`](Self::save) would write anything.
     pub(crate) fn needs_save(&self) -> bool {
-        self.baseline().is_none_or(|base| self.edits(base) != 0)
+        self.is_unknown() || self.baseline().is_none_or(|base| self.edits(base) != 0)
     }
 
     /// Bit *i* is set where field *i* was edited since `base`.
@@ -257,7 +259,8 @@ impl<M: SentryModel> Tracked<M> {
     /// edits, and take their old values back.
     fn taken_back(&self) -> u64 {
         let Some(history) = &self.history else { return 0 };
-        let Some(oldest) = history.undo.iter().position(|undo| undo.node.is_rolled_back()) else { return 0 };
+        let restores = |undo: &Undo<M>| undo.node.is_rolled_back() && !undo.was_read;
+        let Some(oldest) = history.undo.iter().position(restores) else { return 0 };
         let taken = history.undo[oldest..].iter().fold(0, |taken, undo| taken | undo.taken);
         taken & !history.base.as_ref().map_or(0, |base| self.row.dirty(base))
     }
@@ -312,8 +315,11 @@ impl<M: SentryModel> Tracked<M> {
     }
 
     /// The row was read again and is `new`.
-    pub(crate) fn refreshed(&mut self, new: M) {
-        self.settle();
+    pub(crate) fn refreshed(&mut self, node: Option<Arc<TransactionNode>>, new: M) {
+        if self.is_unknown() {
+            self.became_known(&new);
+        }
+        self.remember(node);
         if let Some(history) = &mut self.history {
             history.base = None;
             // What is loaded now was not edited, whatever becomes of the transaction.
@@ -348,10 +354,43 @@ impl<M: SentryModel> Tracked<M> {
         self.stored = false;
     }
 
+    /// The row was read in a transaction, which may have written it: a rollback takes that back.
+    pub(crate) fn read_in(mut self, node: Option<Arc<TransactionNode>>) -> Self {
+        if let Some(node) = node {
+            let undo = Undo { node, before: None, taken: 0, was_read: true };
+            self.history.get_or_insert_default().undo.push(undo);
+        }
+        self
+    }
+
+    /// Whether the row was read in a transaction that was rolled back, so that its baseline is not known any more.
+    pub(crate) fn is_unknown(&self) -> bool {
+        let read_there = |undo: &Undo<M>| undo.was_read && undo.node.is_rolled_back();
+        self.history.as_ref().is_some_and(|history| history.undo.iter().any(read_there))
+    }
+
+    /// The database has this row: fields that were not edited since the row was read take its values.
+    pub(crate) fn became_known(&mut self, stored: &M) {
+        let edited = self.baseline().map_or(0, |base| self.row.dirty(base));
+        let mut fresh = stored.snapshot();
+        fresh.unload(self.row.unloaded());
+        if let Some(history) = &mut self.history {
+            history.undo.clear();
+            history.saved = None;
+            history.base = Some(fresh.snapshot());
+        }
+        self.row.swap_fields(&mut fresh, !edited);
+    }
+
     /// The row was just inserted: before `node` there was none.
     pub(crate) fn inserted(&mut self, node: Option<Arc<TransactionNode>>) {
         if let Some(node) = node {
-            self.history.get_or_insert_default().undo.push(Undo { node, before: None, taken: 0 });
+            self.history.get_or_insert_default().undo.push(Undo {
+                node,
+                before: None,
+                taken: 0,
+                was_read: false,
+            });
         }
     }
 
@@ -374,14 +413,15 @@ impl<M: SentryModel> Tracked<M> {
             return;
         }
         let before = self.baseline().map(M::snapshot);
-        self.history.get_or_insert_default().undo.push(Undo { node, before, taken: 0 });
+        self.history.get_or_insert_default().undo.push(Undo { node, before, taken: 0, was_read: false });
     }
 
     /// Makes the baseline of the oldest rolled-back transaction the current one, and takes back what was no edit.
     pub(crate) fn settle(&mut self) {
         let taken_back = self.taken_back();
         let Some(history) = &mut self.history else { return };
-        if let Some(oldest) = history.undo.iter().position(|undo| undo.node.is_rolled_back()) {
+        let restores = |undo: &Undo<M>| undo.node.is_rolled_back() && !undo.was_read;
+        if let Some(oldest) = history.undo.iter().position(restores) {
             let before = history.undo.drain(oldest..).next().and_then(|undo| undo.before);
             if let Some(before) = &before {
                 self.row.swap_fields(&mut before.snapshot(), taken_back);
@@ -403,6 +443,8 @@ impl<M> Deref for Tracked<M> {
 
 impl<M: SentryModel> DerefMut for Tracked<M> {
     fn deref_mut(&mut self) -> &mut M {
+        // An edit is one beside what the database holds by now.
+        self.settle();
         if self.stored && self.history.as_ref().is_none_or(|history| history.base.is_none()) {
             self.history.get_or_insert_default().base = Some(self.row.snapshot());
         }
@@ -417,6 +459,7 @@ impl<M: SentryModel + Clone> Clone for Tracked<M> {
                 node: Arc::clone(&undo.node),
                 before: undo.before.as_ref().map(M::snapshot),
                 taken: undo.taken,
+                was_read: undo.was_read,
             });
             let saved = history.saved.as_ref().map(|(before, after)| (before.snapshot(), after.snapshot()));
             Box::new(History { base: history.base.as_ref().map(M::snapshot), undo: undo.collect(), saved })

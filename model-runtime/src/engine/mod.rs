@@ -26,4 +26,4 @@ pub(crate) use many::get_many;
 pub(crate) use read::{described, get};
 pub(crate) use transaction::{Unit, begin, conclude, finish};
 pub(crate) use upsert::{create_or_update, get_or_create};
-pub(crate) use write::{Updated, Wanted, by_key_of, delete, insert, update};
+pub(crate) use write::{Updated, Wanted, by_key_of, delete, insert, know, update};

@@ -128,8 +128,8 @@ where
     S: Executor,
 {
     check_lookup::<M, S>(lookup, "get_or_create")?;
-    if let Some(row) = find(db, lookup).await? {
-        return Ok((Tracked::stored(row), false));
+    if let Some(row) = find::<M, S>(db, lookup).await? {
+        return Ok((Tracked::stored(row).read_in(db.transaction().node()), false));
     }
     let mut patch = M::merge(lookup.clone(), defaults);
     hooks::before::<M>(&mut patch, Write::Insert)?;
@@ -144,7 +144,7 @@ where
     }
     // The row stood in the way; a snapshot may be older than it.
     match find_locked::<M, S>(db, lookup).await? {
-        Some(row) => Ok((Tracked::stored(row), false)),
+        Some(row) => Ok((Tracked::stored(row).read_in(db.transaction().node()), false)),
         None => {
             let row = insert_at_last::<M, S>(db, lookup, &patch, "get_or_create").await?;
             Ok((row, true))

@@ -323,6 +323,27 @@ pub(super) fn overflow<DB: Dialect>(error: Error, guards: &[Guarded<'_, DB>]) ->
     }
 }
 
+/// Learns what the database holds of a row that was read in a transaction which was rolled back since.
+///
+/// # Errors
+/// [`Error::DoesNotExist`] where the row was of that transaction alone.
+pub(crate) async fn know<M, S>(db: &mut S, row: &mut Tracked<M>) -> Result<()>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    row.settle();
+    if !row.is_unknown() {
+        return Ok(());
+    }
+    let stored = select_by_pk(db, row.row(), &[]).await?.ok_or_else(|| Error::DoesNotExist {
+        model: M::NAME,
+        lookup: format!("the row of {}; it was read in a transaction that was rolled back", row.row().repr()),
+    })?;
+    row.became_known(&stored);
+    Ok(())
+}
+
 /// The row of `base` as it is stored.
 pub(crate) async fn by_key_of<M, S>(db: &mut S, base: &M) -> Result<Option<M>>
 where

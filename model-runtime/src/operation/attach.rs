@@ -65,7 +65,12 @@ where
         db.cache().admit::<M>()?;
         let wanted: Vec<_> = self.keys.iter().flatten().cloned().collect();
         let mut found = get_many::<M, M::Pk, S>(db, &wanted, LookupKind::PrimaryKey).await?.into_iter();
+        let node = db.transaction().node();
         let parents = self.keys.into_iter().map(|key| key.and_then(|_| found.next().flatten()));
-        Ok(self.rows.into_iter().zip(parents.map(|parent| parent.map(Tracked::stored))).collect())
+        Ok(self
+            .rows
+            .into_iter()
+            .zip(parents.map(|parent| parent.map(|parent| Tracked::stored(parent).read_in(node.clone()))))
+            .collect())
     }
 }

@@ -1,5 +1,5 @@
 use super::Operation;
-use crate::engine::{Executor, delete};
+use crate::engine::{Executor, delete, know};
 use crate::error::{Error, Result};
 use crate::model::{ModelSql, SentryModel};
 use crate::tracked::Tracked;
@@ -19,6 +19,7 @@ impl<M: ModelSql<S::Backend>, S: Executor> Operation<S> for Delete<'_, M> {
 
     async fn run(self, db: &mut S) -> Result<bool> {
         db.cache().admit::<M>()?;
+        know(db, self.0).await?;
         let base = self.0.baseline().ok_or(Error::Unsaved { model: M::NAME })?;
         let deleted = delete(db, base).await?;
         self.0.removed(db.transaction().node());

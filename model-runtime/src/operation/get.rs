@@ -40,7 +40,8 @@ where
         let text = K::text(&key);
         let span = tracing::debug_span!("get_from_cache", model = M::NAME, outcome = tracing::field::Empty);
         let row = get::<M, K, S>(db, &key, &text, self.kind, self.fresh).instrument(span).await?;
-        row.map(Tracked::stored)
+        let node = db.transaction().node();
+        row.map(|row| Tracked::stored(row).read_in(node))
             .ok_or_else(|| Error::DoesNotExist { model: M::NAME, lookup: described::<K>(&key) })
     }
 }
@@ -72,6 +73,7 @@ where
         let span = tracing::debug_span!("get_many_from_cache", model = M::NAME, keys = self.keys.len());
         let keys: Vec<_> = self.keys.into_iter().map(K::stored::<S::Backend>).collect();
         let rows = get_many::<M, K, S>(db, &keys, self.kind).instrument(span).await?;
-        Ok(rows.into_iter().map(|row| row.map(Tracked::stored)).collect())
+        let node = db.transaction().node();
+        Ok(rows.into_iter().map(|row| row.map(|row| Tracked::stored(row).read_in(node.clone()))).collect())
     }
 }

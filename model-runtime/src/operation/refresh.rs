@@ -23,7 +23,7 @@ impl<M: ModelSql<S::Backend>, S: Executor> Operation<S> for Refresh<'_, M> {
             model: M::NAME,
             lookup: format!("the row of {}; it was deleted since it was loaded", base.repr()),
         })?;
-        self.0.refreshed(row);
+        self.0.refreshed(db.transaction().node(), row);
         Ok(())
     }
 }

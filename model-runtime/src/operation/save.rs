@@ -1,5 +1,5 @@
 use super::Operation;
-use crate::engine::{Executor, Wanted, before_write, insert, update};
+use crate::engine::{Executor, Wanted, before_write, insert, know, update};
 use crate::error::{Error, Result};
 use crate::hooks::Write;
 use crate::model::{ModelSql, SentryModel};
@@ -20,7 +20,7 @@ impl<M: ModelSql<S::Backend>, S: Executor> Operation<S> for Save<'_, M> {
 
     async fn run(self, db: &mut S) -> Result<()> {
         db.cache().admit::<M>()?;
-        self.0.settle();
+        know(db, self.0).await?;
         let Some(base) = self.0.baseline() else {
             let row = self.0.row();
             // Timestamps of an unsaved instance are the clock's, as Django's `pre_save` has it.

@@ -1,5 +1,5 @@
 use super::{HasPatch, HasSql, Operation, RunWithSql};
-use crate::engine::{Executor, Wanted, before_write, update};
+use crate::engine::{Executor, Wanted, before_write, know, update};
 use crate::error::{Error, Result};
 use crate::hooks::Write;
 use crate::model::{ModelSql, SentryModel};
@@ -42,7 +42,7 @@ impl<M: ModelSql<S::Backend>, S: Executor> RunWithSql<S> for Update<'_, M> {
 
     async fn run_with(mut self, db: &mut S, sets: Vec<SqlSet<'_, S::Backend>>) -> Result<bool> {
         db.cache().admit::<M>()?;
-        self.row.settle();
+        know(db, self.row).await?;
         let base = self.row.baseline().ok_or(Error::Unsaved { model: M::NAME })?;
         before_write::<M>(&mut self.patch, Write::Update)?;
         M::auto_now(&mut self.patch, db.now());
