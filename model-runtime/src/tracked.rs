@@ -112,13 +112,14 @@ impl<M: SentryModel> Tracked<M> {
 
     /// Whether the field differs from the stored value; `false` for an unsaved instance.
     pub fn has_changed<C: FieldOf<M>>(&self, _column: C) -> bool {
-        self.baseline().is_some_and(|base| C::get(base) != C::get(&self.row))
+        self.known_baseline().is_some_and(|base| C::get(base) != C::get(&self.row))
             && self.taken_back() >> C::INDEX & 1 == 0
     }
 
-    /// The stored value as far as this instance knows; `None` for an unsaved instance.
+    /// The stored value as far as this instance knows; `None` for an unsaved instance, and for one that was read in a
+    /// transaction which was rolled back: the next write of it asks the database first.
     pub fn old_value<C: FieldOf<M>>(&self, _column: C) -> Option<&C::Value> {
-        self.baseline().map(C::get)
+        self.known_baseline().map(C::get)
     }
 
     /// The value of an [`Uncached`] field.
@@ -137,7 +138,8 @@ impl<M: SentryModel> Tracked<M> {
 
     /// What was edited since the row was stored; nothing for an unsaved instance.
     pub fn changes(&self) -> Changes<'_, M> {
-        self.baseline().map_or_else(Changes::none, |base| Changes::between(base, &self.row, self.edits(base)))
+        self.known_baseline()
+            .map_or_else(Changes::none, |base| Changes::between(base, &self.row, self.edits(base)))
     }
 
     /// What the last `save` or `update` of this instance changed in the database; nothing before the first one, after
@@ -243,6 +245,10 @@ impl<M: SentryModel> Tracked<M> {
             return undo.before.as_ref();
         }
         self.stored.then(|| history.base.as_ref().unwrap_or(&self.row))
+    }
+
+    fn known_baseline(&self) -> Option<&M> {
+        self.baseline().filter(|_| !self.is_unknown())
     }
 
     /// Whether [`save`](Self::save) would write anything.

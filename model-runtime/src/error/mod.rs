@@ -52,7 +52,8 @@ pub enum Error {
     /// The text names the lookup.
     #[error("{0}")]
     Query(String),
-    /// A stored value cannot be decoded or a value cannot be encoded: a broken or oversized gzipped
+    /// A stored value cannot be decoded or a value cannot be encoded. Where the row that a single statement returned cannot be
+    /// decoded, the statement is done all the same; of several statements nothing is left. It is a broken or oversized gzipped
     /// dict, a column of another type than its field, or an [`Uncached`](crate::Uncached) that is not loaded.
     #[error("{model}.{field}: {reason}")]
     InvalidValue {
