@@ -1,8 +1,9 @@
 //! What a run came to.
-use super::check::{Broken, Finding, History, around};
+use super::check::{Finding, Findings, History, around};
 use super::event::{Event, What};
 use super::exposure::Cause;
-use super::fault::{Fault, Point};
+use super::fault::{Fault, Point, Trial};
+use super::ledger::{Dispute, group, groups};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
@@ -31,14 +32,24 @@ pub struct Tally {
     pub acked: u64,
     /// Writes that were rolled back on purpose.
     pub rolled_back: u64,
-    /// Writes that returned an error.
-    pub failed: u64,
+    /// Writes that returned an error by which nothing was written.
+    pub refused: u64,
+    /// Writes that were dropped, or returned an error that leaves it open.
+    pub unknown: u64,
+    /// Rows that the database's triggers saw written.
+    pub written: u64,
+    /// What operations tried, and how often it came about.
+    pub trials: BTreeMap<Trial, u64>,
     /// By point and kind.
     pub faults: BTreeMap<(Point, Fault), u64>,
     /// What the driver did to the store.
     pub losses: BTreeMap<&'static str, u64>,
     /// Stale reads that nothing allows.
     pub stale: Vec<String>,
+    /// Writes that returned success, and are not in the database.
+    pub lost: Vec<String>,
+    /// Writes that are in the database, and were reported as not written, or by nobody.
+    pub phantom: Vec<String>,
     /// Stale reads within the documented bounds, and the longest time for which a newer value was known.
     pub excused: BTreeMap<(Round, Cause), (u64, u64)>,
     /// Reads of rows that a dead writer left stale within those bounds.
@@ -57,9 +68,14 @@ impl Tally {
                     What::Read => self.reads += u64::from(event.count),
                     What::Acked => self.acked += 1,
                     What::RolledBack => self.rolled_back += 1,
-                    What::Unknown => self.failed += 1,
+                    What::Refused => self.refused += 1,
+                    What::Unknown => self.unknown += 1,
+                    What::Misread => self.reads += 1,
                     What::Looked => looked = (event.begin, event.end),
                     _ => {}
+                }
+                if let Some(trial) = event.trial() {
+                    *self.trials.entry(trial).or_default() += 1;
                 }
                 if let Some(fault) = event.fault() {
                     *self.faults.entry(fault).or_default() += 1;
@@ -70,8 +86,13 @@ impl Tally {
     }
 
     /// Counts what the checker found; what nothing allows is told in full.
-    pub fn judge(&mut self, history: &History, findings: &[Finding]) {
-        for finding in findings {
+    pub fn judge(&mut self, history: &History, findings: &Findings) {
+        self.written += history.ledger.len() as u64;
+        for dispute in &findings.writes {
+            let of_kind = if dispute.is_lost() { &mut self.lost } else { &mut self.phantom };
+            of_kind.push(told_of_write(history, dispute));
+        }
+        for finding in &findings.reads {
             if let Some(cause) = finding.excuse {
                 let (count, worst) = self.excused.entry((history.round(), cause)).or_default();
                 (*count, *worst) = (*count + 1, (*worst).max(finding.window()));
@@ -80,6 +101,15 @@ impl Tally {
                 self.stale.push(told(history, finding));
             }
         }
+    }
+
+    fn display_trials(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (trial, count)) in self.trials.iter().enumerate() {
+            let separator = if at % 4 == 0 { "  " } else { ", " };
+            let end = if at % 4 == 3 || at + 1 == self.trials.len() { "\n" } else { "" };
+            write!(f, "{separator}{trial:>20}{count:>8}{end}")?;
+        }
+        Ok(())
     }
 
     /// How many faults were injected.
@@ -91,25 +121,53 @@ impl Tally {
 
 fn told(history: &History, finding: &Finding) -> String {
     let Finding { broken, process, read, bound, since, .. } = finding;
-    let word = if *broken == Broken::NotWritten { "at most" } else { "at least" };
+    let due = bound.map_or_else(String::new, |bound| format!(" where {bound} was due, or a later one"));
     let zero = read.begin;
+    let known = ms(zero.saturating_sub(*since));
     let mut out = format!(
-        "stale read: {broken}\n  row {}, process {process}: {} where {word} {bound} was due; a newer value was known \
-         {} before the read began\n",
-        read.row,
-        read.v,
-        ms(zero.saturating_sub(*since)),
+        "stale read: {broken}\n  lookup {}, process {process}: {}{due}; a newer value was known {known} before the \
+         read began\n",
+        read.row, read.v,
     );
-    for (process, event) in around(history, finding, PAST) {
+    let group = group(read.row);
+    let of_group = groups(&history.ledger).into_iter().filter(|(_, groups)| groups.contains(&group));
+    let marks: Vec<i64> = of_group.map(|(mark, _)| mark).collect();
+    tell(&mut out, &around(history, group, &marks, zero, PAST), zero);
+    out
+}
+
+fn told_of_write(history: &History, dispute: &Dispute) -> String {
+    let Dispute { mark, said, due, written } = dispute;
+    let kind = if dispute.is_lost() { "lost write" } else { "phantom write" };
+    let said = said.map_or_else(|| "nothing".to_owned(), |what| format!("{what:?}"));
+    let mut out = format!("{kind} {mark}: its worker said {said} of {due} rows, and the database has {written}\n");
+    let of_write = |event: &&Event| event.v == *mark && event.what == What::Started;
+    let began = history.processes.iter().enumerate().find_map(|(process, log)| {
+        log.iter().find(of_write).map(|event| (process, *event))
+    });
+    let Some((process, began)) = began else { return out };
+    // What its thread did before and after.
+    let of_thread = |event: &&Event| event.thread == began.thread && event.what != What::Read;
+    let log: Vec<_> = history.processes[process].iter().filter(of_thread).map(|it| (process, *it)).collect();
+    let at = log.iter().position(|(_, event)| *event == began).unwrap_or(0);
+    let (from, to) = (at.saturating_sub(PAST / 2), (at + PAST / 2).min(log.len()));
+    tell(&mut out, &log[from..to], began.begin);
+    out
+}
+
+/// A line for each event, with its time from the moment on.
+fn tell(out: &mut String, events: &[(usize, Event)], zero: u64) {
+    for (process, event) in events {
         let at =
             if event.begin < zero { format!("-{}", ms(zero - event.begin)) } else { ms(event.begin - zero) };
         let long = ms(event.end.saturating_sub(event.begin));
-        let who = if process == usize::MAX { "driver".to_owned() } else { format!("process {process}") };
-        let fault = event.fault().map_or_else(String::new, |(point, fault)| format!(": {fault} {point}"));
-        let what = format!("{:?}{fault}", event.what);
-        let _ = writeln!(out, "  {at:>13}  {who}, thread {}: {what} v={} ({long})", event.thread, event.v);
+        let who = if *process == usize::MAX { "driver".to_owned() } else { format!("process {process}") };
+        let fault = event.fault().map(|(point, fault)| format!(": {fault} {point}"));
+        let detail = fault.or_else(|| event.trial().map(|trial| format!(": {trial}"))).unwrap_or_default();
+        let what = format!("{:?}{detail}", event.what);
+        let (row, v) = (event.row, event.v);
+        let _ = writeln!(out, "  {at:>13}  {who}, thread {}: {what} row={row} v={v} ({long})", event.thread);
     }
-    out
 }
 
 /// Nanoseconds as text.
@@ -122,8 +180,13 @@ impl fmt::Display for Tally {
         let (hits, others) = self.lookups;
         let share = hits * 100 / (hits + others).max(1);
         writeln!(f, "{}: {} reads, {share} % hits", self.database, self.reads)?;
-        let Self { acked, rolled_back, failed, .. } = self;
-        writeln!(f, "  writes: {acked} done, {rolled_back} rolled back, {failed} failed or unknown")?;
+        let Self { acked, rolled_back, refused, unknown, written, .. } = self;
+        writeln!(
+            f,
+            "  writes: {acked} done, {rolled_back} rolled back, {refused} refused, {unknown} unknown; the database \
+             has {written} rows of them"
+        )?;
+        self.display_trials(f)?;
         write!(f, "  {:<16}", "faults")?;
         Fault::ALL.iter().try_for_each(|fault| write!(f, "{fault:>14}"))?;
         for point in Point::ALL {
@@ -135,6 +198,7 @@ impl fmt::Display for Tally {
         write!(f, "\n  of the store:")?;
         self.losses.iter().try_for_each(|(what, count)| write!(f, " {what} {count}"))?;
         writeln!(f, "\n  stale: {}, the worst for {}", self.stale.len(), ms(self.worst_stale))?;
+        writeln!(f, "  lost writes: {}, phantom writes: {}", self.lost.len(), self.phantom.len())?;
         for ((round, cause), (count, worst)) in &self.excused {
             let cause = match cause {
                 Cause::Stopped => "a writer stood still for longer than its intent lives",
