@@ -67,7 +67,7 @@ fn main() -> ExitCode {
 
 fn attack(options: &Options) -> ExitCode {
     let databases = options.database.as_ref().map_or(Database::ALL, std::slice::from_ref);
-    let (mut reads, mut faults, mut found) = (0, 0, [0; 3]);
+    let (mut reads, mut faults, mut panics, mut found) = (0, 0, 0, [0; 3]);
     for database in databases {
         let tally = match driver::run(*database, options) {
             Ok(tally) => tally,
@@ -83,8 +83,11 @@ fn attack(options: &Options) -> ExitCode {
         }
         println!("{tally}");
         (reads, faults) = (reads + tally.reads, faults + tally.fault_count());
+        panics += tally.panics();
     }
     let [stale, lost, phantom] = found;
-    println!("{reads} reads, {faults} faults, {lost} lost writes, {phantom} phantom writes, {stale} stale");
-    if found == [0; 3] { ExitCode::SUCCESS } else { ExitCode::from(1) }
+    println!(
+        "{reads} reads, {faults} faults, {panics} panics, {lost} lost writes, {phantom} phantom writes, {stale} stale"
+    );
+    if found == [0; 3] && panics == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }

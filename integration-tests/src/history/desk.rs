@@ -360,6 +360,13 @@ impl<'w> Desk<'w> {
         }
     }
 
+    /// A call panicked that no callback was to. The connection is not used on.
+    pub(super) fn crashed(&mut self) -> bool {
+        self.tried(Trial::Crashed);
+        self.dropped();
+        false
+    }
+
     /// Logs what became of the operation's writes. `told`: the cache was, before it returned.
     pub(super) fn close(&mut self, told: bool) {
         self.scene = Scene::Alone;

@@ -80,6 +80,8 @@ named! {
     PanicAfterCommit "panic after commit"
     /// The closure of a transaction panicked.
     PanicInClosure "panic in closure"
+    /// A call panicked, and no callback was to: a finding.
+    Crashed "call panicked"
     /// A statement found its rows by a table that others change.
     Subquery "subquery"
     /// That table was changed.

@@ -112,6 +112,12 @@ impl Tally {
         Ok(())
     }
 
+    /// How many calls panicked though no callback was to.
+    #[must_use]
+    pub fn panics(&self) -> u64 {
+        self.trials.get(&Trial::Crashed).copied().unwrap_or(0)
+    }
+
     /// How many faults were injected.
     #[must_use]
     pub fn fault_count(&self) -> u64 {

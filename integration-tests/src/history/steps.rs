@@ -73,7 +73,8 @@ macro_rules! face {
                 match attempted!($attempt, look(db, lookup), limit) {
                     End::Done(Ok(answer)) => desk.read(lookup.register(), answer, begin),
                     End::Done(Err(error)) => return !desk.must_reconnect(Err(&error)),
-                    End::Panicked | End::Dropped => {
+                    End::Panicked | End::Crashed => return desk.crashed(),
+                    End::Dropped => {
                         limit.iter().for_each(|limit| desk.tried(limit.trial()));
                         desk.dropped();
                         $after_drop(db.connection(), desk);
@@ -122,6 +123,7 @@ macro_rules! face {
                         desk.panicked();
                         true
                     }
+                    End::Crashed => desk.crashed(),
                     End::Dropped => {
                         limit.iter().for_each(|limit| desk.tried(limit.trial()));
                         desk.dropped();

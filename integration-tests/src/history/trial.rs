@@ -77,6 +77,8 @@ pub enum End<T> {
     Done(T),
     /// It panicked as planned.
     Panicked,
+    /// It panicked otherwise, which nothing is to do.
+    Crashed,
     /// Its future was dropped.
     Dropped,
 }
@@ -85,7 +87,8 @@ fn caught_panic<T>(call: impl FnOnce() -> T) -> End<T> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(value) => End::Done(value),
         Err(panic) if panic.is::<Planned>() => End::Panicked,
-        Err(panic) => resume_unwind(panic),
+        // The message is on standard error.
+        Err(_) => End::Crashed,
     }
 }
 
@@ -106,7 +109,8 @@ pub async fn attempt_future<T>(future: impl Future<Output = T>, limit: Option<Li
                 Poll::Ready(End::Dropped)
             }
             End::Done(Poll::Pending) => Poll::Pending,
-            End::Panicked | End::Dropped => Poll::Ready(End::Panicked),
+            End::Panicked => Poll::Ready(End::Panicked),
+            End::Crashed | End::Dropped => Poll::Ready(End::Crashed),
         }
     });
     match limit {

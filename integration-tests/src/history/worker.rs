@@ -135,7 +135,8 @@ fn on<C: Link>(
 }
 
 fn work_async(desk: &mut Desk<'_>, cache: &Cache, over: &AtomicBool) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // A call of `SyncConnectionWrapper` that is dropped waits for its statement, which needs such a runtime.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
         macro_rules! on { ($connection:ty, $work:path) => {
             while !over.load(Ordering::Relaxed) {
