@@ -22,8 +22,8 @@ on_every_database_and_store! {
         let statements = count::statements(conn);
         let cache = Cache::builder().store(store).build().unwrap();
         let mut db = Session::new(conn, &cache);
-        // Without RETURNING: BEGIN, INSERT, SELECT, COMMIT.
-        let mut p = costs!(statements, cache, (place.returning(1, 4), 0),
+        // Without RETURNING: BEGIN, DO LAST_INSERT_ID(0), INSERT, SELECT, COMMIT.
+        let mut p = costs!(statements, cache, (place.returning(1, 5), 0),
             Project::create().organization_id(1).slug("pump").name("Pump").execute(&mut db).unwrap());
         costs!(statements, cache, (1, 3), Project::get_from_cache(&mut db, projects::id, p.id).unwrap());
         costs!(statements, cache, (0, 1), Project::get_from_cache(&mut db, projects::id, p.id).unwrap());
@@ -64,7 +64,7 @@ on_every_database_and_store! {
         let statements = count::statements(conn);
         let cache = Cache::builder().store(store).build().unwrap();
         let mut db = Session::new(conn, &cache);
-        let mut o = costs!(statements, cache, (place.returning(1, 4), 0), Organization::create().name("A").execute(&mut db).unwrap());
+        let mut o = costs!(statements, cache, (place.returning(1, 5), 0), Organization::create().name("A").execute(&mut db).unwrap());
         costs!(statements, cache, (1, 0), o.update().name("B").execute(&mut db).unwrap());
         costs!(statements, cache, (1, 0), o.delete(&mut db).unwrap());
     }

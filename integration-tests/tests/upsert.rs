@@ -183,7 +183,7 @@ on_every_database! {
         let (p, created) = Project::get_or_create()
             .slug("k").defaults(|d| d.organization_id(1).name("K")).execute(&mut db).unwrap();
         assert!(created);
-        assert_eq!(statements.take().len(), place.returning(2, 5), "a look and an INSERT");
+        assert_eq!(statements.take().len(), place.returning(2, 6), "a look and an INSERT");
         let (found, created) = Project::get_or_create()
             .slug("k").defaults(|d| d.organization_id(9).name("X")).execute(&mut db).unwrap();
         assert!(!created);
@@ -200,7 +200,7 @@ on_every_database! {
             statements.take()
         };
         let (created, updated) = (upsert(), upsert());
-        assert_eq!(created.len(), place.returning(4, 7), "{created:?}");
+        assert_eq!(created.len(), place.returning(4, 8), "{created:?}");
         assert_eq!(updated.len(), place.returning(3, 5), "{updated:?}");
     }
 

@@ -93,5 +93,5 @@ pub use schema::{Catalog, Describe, Outbox, SchemaProblem, SchemaProblemKind};
 #[cfg(feature = "async")]
 pub use session::{AsyncCallback, AsyncSession};
 pub use session::{CacheOutcome, Face, Runner, Session, Transaction, TransactionNode};
-pub use statement::{Assignments, Dialect, Shapes, SqlSet, Statement};
+pub use statement::{Assignments, Dialect, EndedBy, OpenTransaction, Shapes, SqlSet, Statement};
 pub use tracked::Tracked;

@@ -1,5 +1,6 @@
 //! `Tracked<M>`: a row that knows what the database holds.
 use crate::changes::Changes;
+use crate::engine::Updated;
 use crate::field::FieldOf;
 use crate::model::SentryModel;
 use crate::operation::{Delete, Operation, Refresh, Save, Update};
@@ -206,15 +207,18 @@ impl<M: SentryModel> Tracked<M> {
         &self.row
     }
 
-    /// The row was written with the fields of `mask` as in `new`; other edits stay dirty.
-    pub(crate) fn wrote(&mut self, node: Option<Arc<TransactionNode>>, mut new: M, mask: u64) {
+    /// The row was written. Memory takes what was assigned, and what is known of the rest where it was not edited: a
+    /// trigger may have set it. Other edits stay dirty.
+    pub(crate) fn wrote(&mut self, node: Option<Arc<TransactionNode>>, updated: Updated<M>) {
+        let Updated { row: mut new, assigned, known } = updated;
         self.remember(node);
         let before = self.baseline().map(M::snapshot);
+        let edited = before.as_ref().map_or(0, |before| self.row.dirty(before));
         if let Some(base) = self.history.as_mut().and_then(|history| history.base.as_mut()) {
             let mut copy = new.snapshot();
-            base.swap_fields(&mut copy, mask);
+            base.swap_fields(&mut copy, known);
         }
-        self.row.swap_fields(&mut new, mask);
+        self.row.swap_fields(&mut new, assigned | (known & !edited));
         self.stored = true;
         self.saved(before);
     }
@@ -268,9 +272,12 @@ impl<M: SentryModel> Tracked<M> {
         }
     }
 
-    /// Settles what earlier rollbacks mean, and keeps the baseline in case `node` rolls back.
+    /// Settles what the ends of earlier transactions mean, and keeps the baseline in case `node` rolls back.
     fn remember(&mut self, node: Option<Arc<TransactionNode>>) {
         self.settle();
+        if let Some(history) = &mut self.history {
+            history.undo.retain(|(node, _)| !node.is_committed());
+        }
         let Some(node) = node else {
             if let Some(history) = &mut self.history {
                 history.undo.clear();

@@ -11,7 +11,7 @@ use super::send::deletions;
 use crate::engine::{Executor, Scope};
 use crate::error::{Error, Outcome, Result};
 use crate::field::KeyCols;
-use crate::model::{ModelSql, SentryModel};
+use crate::model::{ModelSql, ModelState, SentryModel};
 use crate::session::CacheOutcome;
 use crate::session::Touched;
 use std::sync::Arc;
@@ -57,27 +57,32 @@ impl Drop for Intents {
 pub(crate) enum Touches {
     /// It changes or removes rows.
     Rows,
-    /// It makes keys: rows are inserted, or get other values in the fields of a lookup.
+    /// It stores rows under keys that may be known as absent: rows are inserted, or changed.
     NewKeys,
 }
 
 impl Touches {
-    /// Whether a statement that stands alone needs a transaction around it: so that the keys it returns are told to the
-    /// cache, or stored, before it is committed.
-    pub(crate) fn need_a_transaction<M: SentryModel>(self) -> bool {
+    /// Whether a statement needs a transaction around it, or a savepoint `inside` of one: so that the keys it returns are
+    /// told to the cache, or stored, before it is committed.
+    pub(crate) fn need_a_transaction<M: SentryModel>(self, inside: bool) -> bool {
         M::cache().is_some_and(|spec| match self {
-            Self::Rows => spec.outage == OutagePolicy::Outbox,
+            Self::Rows => {
+                !inside && (spec.outage == OutagePolicy::Outbox || !ModelState::has_exact_key::<M>())
+            }
             Self::NewKeys => spec.negative_ms > 0,
         })
     }
 }
 
-/// Whether an update of the fields of `mask` makes keys whose absence may be cached.
-pub(crate) fn makes_keys<M: SentryModel>(mask: u64) -> bool {
-    M::cache().is_some_and(|spec| {
-        let mut keys = spec.lookups.iter().map(|lookup| lookup.mask).chain([M::Pk::MASK]);
-        spec.negative_ms > 0 && keys.any(|key| key & mask != 0)
-    })
+/// Whether absence is cached, so that the keys which a write makes are touched. Generated columns and triggers make keys
+/// that no assignment names: the keys come from the stored row.
+pub(crate) fn absence_is_cached<M: SentryModel>() -> bool {
+    M::cache().is_some_and(|spec| spec.negative_ms > 0)
+}
+
+/// Whether the database may find a cached row by another spelling of its primary key than the stored one.
+pub(crate) fn key_may_be_spelled_otherwise<M: SentryModel>() -> bool {
+    M::cache().is_some() && !ModelState::has_exact_key::<M>()
 }
 
 /// What opening a single statement did.
@@ -254,21 +259,19 @@ where
     touch_entries::<M, S>(db, spec, vec![key]).await
 }
 
-/// A statement stored this row under keys that may have been known as absent: those with a field of `mask`.
+/// A statement stored this row, whose keys may have been known as absent.
 ///
 /// # Errors
 /// As [`open`].
-pub(crate) async fn touch_new<M, S>(db: &mut S, row: &M, mask: u64) -> Result<()>
+pub(crate) async fn touch_new<M, S>(db: &mut S, row: &M) -> Result<()>
 where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
     let Some(spec) = M::cache().filter(|spec| spec.negative_ms > 0) else { return Ok(()) };
-    let pointers = spec.lookups.iter().filter(|lookup| lookup.mask & mask != 0 && !(lookup.is_null)(row));
+    let pointers = spec.lookups.iter().filter(|lookup| !(lookup.is_null)(row));
     let mut entries: Vec<_> = pointers.map(|lookup| db.cache().key::<M>(&(lookup.text_of)(row))).collect();
-    if M::Pk::MASK & mask != 0 {
-        entries.push(row_key(db, spec, row));
-    }
+    entries.push(row_key(db, spec, row));
     touch_entries::<M, S>(db, spec, entries).await
 }
 
@@ -284,6 +287,16 @@ where
     let Some(spec) = M::cache() else { return Ok(()) };
     let entries: Vec<_> = keys.iter().map(|key| db.cache().key::<M>(&(spec.text)(key))).collect();
     touch_entries::<M, S>(db, spec, entries).await
+}
+
+/// Deletes the entries of keys whose statements may have been committed outside the transaction they were meant for.
+/// Where the store does not answer, it is told later.
+pub(crate) async fn forget<S: Executor>(db: &mut S, keys: Vec<String>) {
+    for chunk in deletions(&keys).chunks(BATCH) {
+        if db.store(chunk).await.is_err() {
+            return db.cache().postpone(&keys);
+        }
+    }
 }
 
 /// Tells the cache of rows that others wrote.

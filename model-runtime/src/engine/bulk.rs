@@ -1,4 +1,8 @@
 //! Writes of all rows that a predicate matches, with the invalidation of each.
+//!
+//! With RETURNING the statement names the rows that it wrote. Without it the rows are locked before, and the statement
+//! writes those: by the predicate where that must match the same rows again, else by their keys.
+use super::lock::{check_hits, lock, locked, refuse};
 use super::transaction::Unit;
 use super::write::{Verb, overflow};
 use super::{Executor, hooks};
@@ -7,10 +11,15 @@ use crate::error::{Error, Result};
 use crate::field::KeyCols;
 use crate::hooks::Write;
 use crate::model::{ModelSql, SentryModel};
-use crate::statement::{Assignments, Dialect, Guarded, Purpose, SqlSet, Statement, shape_of_predicate};
+use crate::statement::{
+    Assignments, Dialect, Guarded, Pair, Purpose, SqlSet, Statement, decides_by_the_row, shape_of_predicate,
+};
 use diesel::query_builder::QueryFragment;
 
-type Key<M> = <<M as SentryModel>::Pk as KeyCols>::Key;
+pub(super) type Key<M> = <<M as SentryModel>::Pk as KeyCols>::Key;
+
+/// How many rows one statement names by their keys.
+const CHUNK: usize = 256;
 
 /// Updates the rows that match, and returns how many.
 pub(crate) async fn update_where<M, P, S>(
@@ -27,25 +36,16 @@ where
     hooks::before::<M>(&mut patch, Write::Update)?;
     check_fields::<M, S>(&patch, &sql)?;
     M::auto_now(&mut patch, db.now());
-    let mut sets = Assignments::new::<M>(Purpose::Update);
-    M::visit(&patch, &mut sets)?;
-    sets.take_sql(sql);
-    let mask = sets.mask();
-    let guards = std::mem::take(&mut sets.guards);
-    let kept = sets.is_countable() && stays_prepared::<M, P, S>(sets.shape() ^ Verb::UpdateWhere as u64);
-    let (statement, old) = Statement::update::<M>(sets);
-    let statement = statement.filtered(predicate).guards(&guards, old).stays_prepared(kept);
+    let values = Values::<M, S::Backend> { patch: &patch, sql: &sql };
+    let guards = values.sets()?.guards;
     // What guards refuse must be taken back.
     if M::cache().is_none() && guards.is_empty() {
-        return db.count(statement).await;
+        return db.count(values.update_matching(predicate, &guards)?).await;
     }
     let unit = Unit::begin(db).await?;
-    let done = update_and_touch::<M, P, S>(db, statement, predicate, &guards).await;
-    let done = match done {
-        Ok(keys) if write::makes_keys::<M>(mask) => {
-            touch_stored::<M, S>(db, &keys, mask).await.map(|()| keys.len())
-        }
-        done => done.map(|keys| keys.len()),
+    let done = match S::Backend::RETURNING {
+        true => update_returning(db, &values, predicate, &guards).await,
+        false => update_locked(db, &values, predicate, &guards).await,
     };
     unit.end(db, done).await
 }
@@ -67,57 +67,142 @@ where
     }
 }
 
-async fn update_and_touch<M, P, S>(
+/// What an UPDATE of many rows sets.
+struct Values<'v, M: SentryModel, DB: Dialect> {
+    patch: &'v M::Patch,
+    sql: &'v [SqlSet<'v, DB>],
+}
+
+impl<M: ModelSql<DB>, DB: Dialect> Values<'_, M, DB> {
+    fn sets(&self) -> Result<Assignments<'_, DB>> {
+        let mut sets = Assignments::new::<M>(Purpose::Update);
+        M::visit(self.patch, &mut sets)?;
+        sets.take_sql(self.sql.to_vec());
+        Ok(sets)
+    }
+
+    /// `UPDATE … SET … WHERE (predicate) AND guards`.
+    fn update_matching<'q, P>(
+        &'q self,
+        predicate: &'q P,
+        guards: &'q [Guarded<'q, DB>],
+    ) -> Result<Statement<'q, DB>>
+    where
+        P: QueryFragment<DB> + Sync,
+    {
+        let sets = self.sets()?;
+        let shape = sets.shape() ^ Verb::UpdateWhere as u64;
+        let kept = sets.is_countable() && stays_prepared::<M, P>(shape);
+        let (statement, old) = Statement::update::<M>(sets);
+        Ok(statement.filtered(predicate).guards(guards, old).stays_prepared(kept))
+    }
+
+    /// `UPDATE … SET … WHERE (keys) AND guards`.
+    fn update_keys<'q>(
+        &'q self,
+        keys: Vec<Vec<Pair<'q, DB>>>,
+        guards: &'q [Guarded<'q, DB>],
+    ) -> Result<Statement<'q, DB>> {
+        let (statement, old) = Statement::update::<M>(self.sets()?);
+        Ok(statement.matching_any_of(keys, old).guards(guards, old).stays_prepared(false))
+    }
+}
+
+/// The statement names the rows; where bounds guard it, the rows are locked and checked before.
+async fn update_returning<M, P, S>(
     db: &mut S,
-    statement: Statement<'_, S::Backend>,
+    values: &Values<'_, M, S::Backend>,
     predicate: &P,
     guards: &[Guarded<'_, S::Backend>],
-) -> Result<Vec<Key<M>>>
+) -> Result<usize>
 where
     M: ModelSql<S::Backend>,
     P: QueryFragment<S::Backend> + Sync,
     S: Executor,
 {
-    let keys = if S::Backend::RETURNING {
-        let statement = statement.sql(" RETURNING ").key::<M>();
-        let keys = db.keys::<M>(statement).await.map_err(|error| overflow(error, guards))?;
-        refuse::<M, P, S>(db, predicate, guards, &keys).await?;
-        keys
-    } else {
-        let keys = locked::<M, P, S>(db, predicate).await?;
-        refuse::<M, P, S>(db, predicate, guards, &[]).await?;
-        let hit = db.count(statement).await.map_err(|error| overflow(error, guards))?;
-        check_phantoms::<M>(hit, keys.len())?;
-        keys
-    };
-    write::touch_keys::<M, S>(db, &keys).await?;
-    Ok(keys)
+    if !guards.is_empty() {
+        lock::<M, P, S>(db, predicate).await?;
+        refuse::<M, P, S>(db, predicate, guards).await?;
+    }
+    let statement = values.update_matching(predicate, guards)?.sql(" RETURNING ").key::<M>();
+    let keys = db.keys::<M>(statement).await.map_err(|error| overflow(error, guards))?;
+    touch::<M, S>(db, &keys).await?;
+    Ok(keys.len())
 }
 
-/// How many rows are read again in one SELECT.
-const READ_AGAIN: usize = 256;
+/// The rows are locked before, so that they are known; the statement must hit each of them.
+async fn update_locked<M, P, S>(
+    db: &mut S,
+    values: &Values<'_, M, S::Backend>,
+    predicate: &P,
+    guards: &[Guarded<'_, S::Backend>],
+) -> Result<usize>
+where
+    M: ModelSql<S::Backend>,
+    P: QueryFragment<S::Backend> + Sync,
+    S: Executor,
+{
+    let keys = locked::<M, P, S>(db, predicate).await?;
+    write::touch_keys::<M, S>(db, &keys).await?;
+    refuse::<M, P, S>(db, predicate, guards).await?;
+    let hit = if guards.is_empty() && decides_by_the_row(predicate) {
+        db.count(values.update_matching(predicate, guards)?).await?
+    } else {
+        let mut hit = 0;
+        for chunk in keys.chunks(CHUNK) {
+            let patches = patches::<M>(chunk);
+            let statement = values.update_keys(pairs::<M, S::Backend>(&patches)?, guards)?;
+            hit += db.count(statement).await.map_err(|error| overflow(error, guards))?;
+        }
+        hit
+    };
+    check_hits::<M>(hit, keys.len())?;
+    touch::<M, S>(db, &keys).await?;
+    Ok(hit)
+}
 
-/// The keys that an update of the fields of `mask` has made, from the rows as they are stored.
-pub(super) async fn touch_stored<M, S>(db: &mut S, keys: &[Key<M>], mask: u64) -> Result<()>
+/// Rows with these keys were written.
+async fn touch<M, S>(db: &mut S, keys: &[Key<M>]) -> Result<()>
 where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
-    for chunk in keys.chunks(READ_AGAIN) {
-        let patches: Vec<M::Patch> = chunk.iter().map(M::Pk::patch).collect();
-        let mut alternatives = Vec::with_capacity(patches.len());
-        for patch in &patches {
-            let mut pairs = Assignments::new::<M>(Purpose::Update);
-            M::visit(patch, &mut pairs)?;
-            alternatives.push(pairs.pairs);
-        }
-        let select = Statement::new().stays_prepared(false).sql("SELECT ").columns::<M>().sql(" FROM ");
-        let rows: Vec<M> = db.rows(select.table::<M>().matching_any(alternatives)).await?;
+    write::touch_keys::<M, S>(db, keys).await?;
+    match write::absence_is_cached::<M>() {
+        true => touch_stored::<M, S>(db, keys).await,
+        false => Ok(()),
+    }
+}
+
+/// The keys that a write has made, from the rows as they are stored, after every trigger.
+pub(super) async fn touch_stored<M, S>(db: &mut S, keys: &[Key<M>]) -> Result<()>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    for chunk in keys.chunks(CHUNK) {
+        let patches = patches::<M>(chunk);
+        let select = Statement::new().sql("SELECT ").columns::<M>().sql(" FROM ").table::<M>();
+        let select = select.matching_any(pairs::<M, S::Backend>(&patches)?);
+        let rows: Vec<M> = db.rows(select.stays_prepared(chunk.len() == 1)).await?;
         for row in &rows {
-            write::touch_new::<M, S>(db, row, mask).await?;
+            write::touch_new::<M, S>(db, row).await?;
         }
     }
     Ok(())
+}
+
+fn patches<M: SentryModel>(keys: &[Key<M>]) -> Vec<M::Patch> {
+    keys.iter().map(M::Pk::patch).collect()
+}
+
+fn pairs<M: ModelSql<DB>, DB: Dialect>(patches: &[M::Patch]) -> Result<Vec<Vec<Pair<'_, DB>>>> {
+    let pairs = patches.iter().map(|patch| {
+        let mut pairs = Assignments::new::<M>(Purpose::Update);
+        M::visit(patch, &mut pairs)?;
+        Ok(pairs.pairs)
+    });
+    pairs.collect()
 }
 
 /// Deletes the rows that match, and returns how many.
@@ -131,38 +216,47 @@ where
         return db.count(deletion::<M, P, S>(predicate)).await;
     }
     let unit = Unit::begin(db).await?;
-    let done = delete_and_touch::<M, P, S>(db, predicate).await;
+    let done = match S::Backend::RETURNING {
+        true => delete_returning::<M, P, S>(db, predicate).await,
+        false => delete_locked::<M, P, S>(db, predicate).await,
+    };
     unit.end(db, done).await
 }
 
-async fn delete_and_touch<M, P, S>(db: &mut S, predicate: &P) -> Result<usize>
+async fn delete_returning<M, P, S>(db: &mut S, predicate: &P) -> Result<usize>
 where
     M: ModelSql<S::Backend>,
     P: QueryFragment<S::Backend> + Sync,
     S: Executor,
 {
-    let statement = deletion::<M, P, S>(predicate);
-    let keys = if S::Backend::RETURNING {
-        db.keys::<M>(statement.sql(" RETURNING ").key::<M>()).await?
-    } else {
-        let keys = locked::<M, P, S>(db, predicate).await?;
-        let hit = db.count(statement).await?;
-        check_phantoms::<M>(hit, keys.len())?;
-        keys
-    };
+    let statement = deletion::<M, P, S>(predicate).sql(" RETURNING ").key::<M>();
+    let keys = db.keys::<M>(statement).await?;
     write::touch_keys::<M, S>(db, &keys).await?;
     Ok(keys.len())
 }
 
-/// Below REPEATABLE READ a row can come in after the locks were taken; its key would not be known.
-pub(super) fn check_phantoms<M: SentryModel>(hit: usize, locked: usize) -> Result<()> {
-    match hit > locked {
-        false => Ok(()),
-        true => Err(Error::Query(format!(
-            "{}: {hit} rows were hit where {locked} had been locked; run it again, or under REPEATABLE READ",
-            M::NAME
-        ))),
-    }
+async fn delete_locked<M, P, S>(db: &mut S, predicate: &P) -> Result<usize>
+where
+    M: ModelSql<S::Backend>,
+    P: QueryFragment<S::Backend> + Sync,
+    S: Executor,
+{
+    let keys = locked::<M, P, S>(db, predicate).await?;
+    write::touch_keys::<M, S>(db, &keys).await?;
+    let hit = if decides_by_the_row(predicate) {
+        db.count(deletion::<M, P, S>(predicate)).await?
+    } else {
+        let mut hit = 0;
+        for chunk in keys.chunks(CHUNK) {
+            let patches = patches::<M>(chunk);
+            let delete = Statement::new().sql("DELETE FROM ").table::<M>();
+            let delete = delete.matching_any(pairs::<M, S::Backend>(&patches)?);
+            hit += db.count(delete.stays_prepared(false)).await?;
+        }
+        hit
+    };
+    check_hits::<M>(hit, keys.len())?;
+    Ok(hit)
 }
 
 fn deletion<M, P, S>(predicate: &P) -> Statement<'_, S::Backend>
@@ -171,59 +265,11 @@ where
     P: QueryFragment<S::Backend> + Sync,
     S: Executor,
 {
-    let kept = stays_prepared::<M, P, S>(Verb::DeleteWhere as u64);
+    let kept = stays_prepared::<M, P>(Verb::DeleteWhere as u64);
     Statement::new().sql("DELETE FROM ").table::<M>().filtered(predicate).stays_prepared(kept)
 }
 
 /// Whether a statement of this shape stays prepared, over rows that a predicate of type `P` names.
-fn stays_prepared<M, P, S>(shape: u64) -> bool
-where
-    M: ModelSql<S::Backend>,
-    S: Executor,
-{
+pub(super) fn stays_prepared<M: SentryModel, P>(shape: u64) -> bool {
     shape_of_predicate::<P>().is_some_and(|predicate| M::state().shapes.admit(shape ^ predicate))
-}
-
-/// The keys of the rows that match, locked until the transaction ends.
-async fn locked<M, P, S>(db: &mut S, predicate: &P) -> Result<Vec<Key<M>>>
-where
-    M: ModelSql<S::Backend>,
-    P: QueryFragment<S::Backend> + Sync,
-    S: Executor,
-{
-    let kept = stays_prepared::<M, P, S>(Verb::Lock as u64);
-    db.keys::<M>(keys_of::<M, P, S>(predicate).sql(S::Backend::LOCKING).stays_prepared(kept)).await
-}
-
-fn keys_of<M, P, S>(predicate: &P) -> Statement<'_, S::Backend>
-where
-    M: ModelSql<S::Backend>,
-    P: QueryFragment<S::Backend> + Sync,
-    S: Executor,
-{
-    let select = Statement::new().sql("SELECT ").key::<M>().sql(" FROM ").table::<M>();
-    select.filtered(predicate).stays_prepared(false)
-}
-
-/// A bound that refuses one row refuses the statement: the caller rolls back.
-async fn refuse<M, P, S>(
-    db: &mut S,
-    predicate: &P,
-    guards: &[Guarded<'_, S::Backend>],
-    updated: &[Key<M>],
-) -> Result<()>
-where
-    M: ModelSql<S::Backend>,
-    P: QueryFragment<S::Backend> + Sync,
-    S: Executor,
-{
-    for guard in guards {
-        let statement = keys_of::<M, P, S>(predicate).refused_by(std::slice::from_ref(guard));
-        let refused = db.keys::<M>(statement).await.map_err(|error| overflow(error, guards))?;
-        // An updated row may stand at the limit by now, and would be refused the next time only.
-        if refused.iter().any(|key| !updated.contains(key)) {
-            return Err(guard.refused());
-        }
-    }
-    Ok(())
 }

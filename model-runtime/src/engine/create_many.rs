@@ -1,8 +1,8 @@
 //! Inserts of many rows, all or none.
+use super::reread::forget_insert_id;
 use super::transaction::Unit;
-use super::write::{filled, insert_filled};
+use super::write::{filled, insert_one_of_many, touch_made};
 use super::{Executor, hooks};
-use crate::cache::write;
 use crate::error::{Error, Result};
 use crate::hooks::Write;
 use crate::model::ModelSql;
@@ -45,8 +45,9 @@ where
     let patches: Vec<M::Patch> = patches.into_iter().map(|patch| filled::<M, S>(db, patch)).collect();
     let mut stored = Vec::with_capacity(patches.len());
     if !S::Backend::RETURNING {
+        forget_insert_id::<M, S>(db, &patches).await?;
         for patch in &patches {
-            stored.push(Tracked::stored(insert_filled::<M, S>(db, patch).await?));
+            stored.push(Tracked::stored(insert_one_of_many::<M, S>(db, patch).await?));
         }
         return Ok(stored);
     }
@@ -62,9 +63,7 @@ where
             let found = rows.len();
             return Err(Error::Query(format!("{}: INSERT of {count} rows returned {found}", M::NAME)));
         }
-        for row in &rows {
-            write::touch_new::<M, S>(db, row, u64::MAX).await?;
-        }
+        touch_made(db, &rows).await?;
         stored.extend(in_order(chunk, rows).into_iter().map(Tracked::stored));
         rest = others;
     }

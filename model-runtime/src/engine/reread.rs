@@ -74,11 +74,31 @@ where
     S: Executor,
 {
     let unit = Unit::begin(db).await?;
-    let done = insert_and_read(db, statement, patch).await;
+    let done = match forget_insert_id::<M, S>(db, std::slice::from_ref(patch)).await {
+        Ok(()) => insert_and_read(db, statement, patch).await,
+        Err(error) => Err(error),
+    };
     unit.end(db, done).await
 }
 
-async fn insert_and_read<M, S>(
+/// Before rows whose keys the database assigns: where a statement assigns none, it would tell that of an earlier one.
+pub(super) async fn forget_insert_id<M, S>(db: &mut S, patches: &[M::Patch]) -> Result<()>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    for patch in patches {
+        let (key, mut pairs) = (M::Pk::pick(patch), Assignments::<S::Backend>::new::<M>(Purpose::Insert));
+        M::visit(&key, &mut pairs)?;
+        if pairs.mask() != M::Pk::MASK {
+            return db.sql(<S::Backend as Dialect>::FORGET_INSERT_ID).await;
+        }
+    }
+    Ok(())
+}
+
+/// Runs the INSERT of `patch` and reads the row, in a transaction that has forgotten earlier keys.
+pub(super) async fn insert_and_read<M, S>(
     db: &mut S,
     statement: Statement<'_, S::Backend>,
     patch: &M::Patch,
@@ -87,17 +107,26 @@ where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
-    db.count(statement).await?;
     let (key, mut pairs) = (M::Pk::pick(patch), Assignments::new::<M>(Purpose::Insert));
     M::visit(&key, &mut pairs)?;
     // What was not given, the database has assigned.
     let mask = pairs.mask();
+    db.count(statement).await?;
     let assigned = M::Pk::COLUMNS.iter().zip(M::Pk::INDEXES).filter(|(_, index)| mask >> **index & 1 == 0);
     let mut statement = read::select::<M, S>(pairs);
     for (i, (column, _)) in assigned.enumerate() {
         let first = i == 0 && mask == 0;
         statement = statement.sql(if first { " WHERE " } else { " AND " }).column(None, column);
         statement = statement.sql(" = ").sql(<S::Backend as Dialect>::LAST_INSERT_ID);
+        // A text that is no number equals 0.
+        statement = statement.sql(" AND 0 <> ").sql(<S::Backend as Dialect>::LAST_INSERT_ID);
     }
-    Ok(db.rows(statement).await?.pop())
+    match db.rows(statement).await?.pop() {
+        None if mask != M::Pk::MASK => Err(Error::Query(format!(
+            "{}: this database does not tell a primary key that it assigns otherwise than by AUTO_INCREMENT; nothing is \
+             written, give the key",
+            M::NAME
+        ))),
+        row => Ok(row),
+    }
 }

@@ -1,14 +1,19 @@
 //! Begin, commit and rollback with the cache's part in them.
-use super::Executor;
 use super::executor::Scope;
+use super::{Executor, observe};
 use crate::cache::write::{self, Touches};
-use crate::error::{Outcome, Result};
+use crate::error::{Error, Outcome, Result};
 use crate::model::SentryModel;
+use std::collections::HashSet;
+use std::panic::resume_unwind;
+use std::thread;
 use tracing::Instrument;
 
 /// Opens a transaction, or a savepoint inside one.
 pub(crate) async fn begin<S: Executor>(db: &mut S) -> Result<()> {
-    db.begin().await?;
+    observe::before(db).await?;
+    let begun = db.send_begin().await;
+    observe::after(db, begun).await?;
     db.transaction().begun();
     Ok(())
 }
@@ -16,61 +21,157 @@ pub(crate) async fn begin<S: Executor>(db: &mut S) -> Result<()> {
 /// Commits; at the outermost level the intents of all touched keys are placed just before and released
 /// just after, awaited before the caller hears of success.
 pub(crate) async fn commit<S: Executor>(db: &mut S) -> Result<()> {
-    if let Err(ended) = db.transaction().committable() {
-        rollback(db).await?;
-        return Err(ended);
+    if let Err(refused) = check(db).await {
+        roll_back_after(db, &refused).await;
+        return Err(refused);
     }
     if db.transaction().depth() > 1 || db.scope() == Scope::Foreign {
-        let result = db.commit().await;
-        db.transaction().ended(result.is_ok());
-        return result;
+        return release_savepoint(db).await;
     }
     let (touched, hooks) = (db.transaction().take_touched(), db.transaction().take_hooks());
     let span = tracing::debug_span!("commit", keys = touched.keys.len());
     let (intents, unpoint) = match write::place_touched(db, touched).instrument(span).await {
         Ok(placed) => placed,
         Err(refused) => {
-            rollback(db).await?;
+            roll_back_after(db, &refused).await;
             return Err(refused);
         }
     };
-    let result = db.commit().await;
+    db.transaction().sent();
+    let result = db.send_commit().await;
+    db.transaction().answered();
     db.transaction().ended(result.is_ok());
     write::release(db, intents, unpoint, Outcome::of_commit(&result)).await;
     result.map(|()| hooks.run())
 }
 
-/// Rolls back. Nothing was sent to the cache, so there is nothing to take back.
+/// Whether the transaction may be committed, by what is known of it and by the database's own word.
+async fn check<S: Executor>(db: &mut S) -> Result<()> {
+    if db.transaction().is_in_flight() || db.open_depth().is_none() {
+        return Err(Error::BrokenConnection);
+    }
+    db.transaction().committable()?;
+    observe::before_commit(db).await?;
+    db.transaction().committable()
+}
+
+async fn release_savepoint<S: Executor>(db: &mut S) -> Result<()> {
+    db.transaction().sent();
+    let result = db.send_commit().await;
+    let result = observe::after(db, result).await;
+    let Err(error) = result else {
+        db.transaction().ended(true);
+        return Ok(());
+    };
+    // Diesel counts a savepoint whose release failed as open, or does not.
+    let own = db.transaction().depth();
+    match db.open_depth().is_some_and(|open| open >= own) {
+        true => roll_back_after(db, &error).await,
+        false => {
+            db.transaction().not_rolled_back(&error.to_string());
+            db.transaction().ended(false);
+        }
+    }
+    Err(error)
+}
+
+/// Rolls back. Nothing was sent to the cache, so there is nothing to take back; but what the database has ended by itself
+/// may have been followed by statements that it committed, so that their keys are invalidated.
+///
+/// # Errors
+/// What the database says where it does not roll back; then nothing around it is committed either.
 pub(crate) async fn rollback<S: Executor>(db: &mut S) -> Result<()> {
-    let result = db.rollback().await;
+    let (has_ended, outermost) = (db.transaction().has_ended(), db.transaction().depth() == 1);
+    let result = send_rollback(db).await;
+    if let Err(error) = &result
+        && !has_ended
+    {
+        db.transaction().not_rolled_back(&error.to_string());
+        if outermost {
+            db.break_connection();
+        }
+    }
+    let touched = if has_ended && outermost { db.transaction().take_touched().keys } else { HashSet::new() };
     db.transaction().ended(false);
+    write::forget(db, touched.into_iter().collect()).await;
+    if has_ended { Ok(()) } else { result }
+}
+
+async fn send_rollback<S: Executor>(db: &mut S) -> Result<()> {
+    if db.transaction().is_in_flight() || db.open_depth().is_none() {
+        return Err(Error::BrokenConnection);
+    }
+    db.transaction().sent();
+    let result = db.send_rollback().await;
+    db.transaction().answered();
     result
+}
+
+/// Rolls back because of an error, which is what the caller must see, whatever becomes of the rollback.
+pub(crate) async fn roll_back_after<S: Executor>(db: &mut S, error: &Error) {
+    if let Err(failed) = rollback(db).await {
+        tracing::warn!(%error, %failed, "a transaction could not be rolled back after an error");
+    }
+}
+
+/// Ends the transaction around a closure of the user's: commits on `Ok`, rolls back on `Err` and on panic.
+pub(crate) async fn conclude<S: Executor, T, E: From<Error>>(
+    db: &mut S,
+    done: thread::Result<Result<T, E>>,
+) -> Result<T, E> {
+    match done {
+        Ok(Ok(value)) => {
+            commit(db).await?;
+            Ok(value)
+        }
+        Ok(Err(error)) => {
+            if let Err(failed) = rollback(db).await {
+                tracing::warn!(%failed, "a transaction could not be rolled back after an error");
+            }
+            Err(error)
+        }
+        Err(panic) => {
+            let _ = rollback(db).await;
+            resume_unwind(panic)
+        }
+    }
 }
 
 /// What statements that belong together run in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
-    /// The statement itself, or the transaction that is open already.
+    /// The statement itself.
     Statement,
-    /// A transaction of their own.
+    /// A transaction of their own, or a savepoint inside one.
     Transaction,
 }
 
 impl Unit {
-    /// Opens a transaction unless there is one.
+    /// Opens a transaction, or a savepoint inside one: what is handled as an error has left nothing behind. Inside a unit
+    /// it opens none: the statements of one operation fail together.
     pub(crate) async fn begin<S: Executor>(db: &mut S) -> Result<Self> {
-        match db.scope() {
-            Scope::Autocommit => begin(db).await.map(|()| Self::Transaction),
-            Scope::Session | Scope::Foreign => Ok(Self::Statement),
+        match db.transaction().is_unit() {
+            true => Ok(Self::Statement),
+            false => Self::begin_nested(db).await,
         }
     }
 
-    /// The same, where what the statement touches needs it.
+    /// Opens one also inside a unit, whose operation goes on after the failure.
+    pub(crate) async fn begin_nested<S: Executor>(db: &mut S) -> Result<Self> {
+        begin(db).await?;
+        db.transaction().become_unit();
+        Ok(Self::Transaction)
+    }
+
+    /// Opens one where `wanted`, around statements that belong together; a single one stands for itself.
+    pub(crate) async fn begin_if<S: Executor>(wanted: bool, db: &mut S) -> Result<Self> {
+        if wanted { Self::begin(db).await } else { Ok(Self::Statement) }
+    }
+
+    /// Opens one where what the statement touches needs it.
     pub(crate) async fn around<M: SentryModel, S: Executor>(db: &mut S, touches: Touches) -> Result<Self> {
-        match touches.need_a_transaction::<M>() {
-            true => Self::begin(db).await,
-            false => Ok(Self::Statement),
-        }
+        let inside = db.scope() != Scope::Autocommit;
+        Self::begin_if(touches.need_a_transaction::<M>(inside), db).await
     }
 
     /// Commits on `Ok` and rolls back on `Err`.
@@ -84,11 +185,5 @@ impl Unit {
 
 /// Commits on `Ok` and rolls back on `Err`.
 pub(crate) async fn finish<S: Executor, T>(db: &mut S, done: Result<T>) -> Result<T> {
-    match done {
-        Ok(value) => commit(db).await.map(|()| value),
-        Err(error) => {
-            rollback(db).await?;
-            Err(error)
-        }
-    }
+    conclude(db, Ok(done)).await
 }

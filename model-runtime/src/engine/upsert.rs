@@ -1,8 +1,9 @@
 //! Update, else insert, else update again; and the lookup that inserts.
-use super::bulk::{check_phantoms, touch_stored};
-use super::transaction::{Unit, finish};
+use super::bulk::touch_stored;
+use super::lock::{check_hits, lock_database};
+use super::transaction::Unit;
 use super::write::{Verb, filled, insert_in_savepoint, insert_unless_there, overflow};
-use super::{Executor, Scope, begin, hooks, read};
+use super::{Executor, Scope, hooks, read};
 use crate::cache::write::{self, Touches};
 use crate::error::{Error, Result};
 use crate::field::KeyCols;
@@ -38,9 +39,9 @@ where
     }
     let mut again = if db.scope() == Scope::Autocommit { RETRIES } else { 0 };
     loop {
-        begin(db).await?;
+        let unit = Unit::begin(db).await?;
         let done = attempt(db, lookup, &defaults, &on_insert).await;
-        match finish(db, done).await {
+        match unit.end(db, done).await {
             // The transaction is this call's own, so that it can be run again.
             Err(Error::Deadlock(_)) if again > 0 => again -= 1,
             done => return done,
@@ -48,8 +49,8 @@ where
     }
 }
 
-/// Whether the statements must stand or fall together: bounds may refuse some rows of several, and, where each
-/// statement would commit by itself, the keys of updated rows must be known before they are committed.
+/// Whether the statements must stand or fall together: bounds may refuse some rows of several, the keys of updated rows
+/// must be known before they are committed, and inside a transaction what is handled as an error must have left nothing.
 fn is_one_unit<M, S>(db: &mut S, lookup: &M::Patch, defaults: &M::Patch) -> Result<bool>
 where
     M: ModelSql<S::Backend>,
@@ -62,7 +63,7 @@ where
     M::visit(defaults, &mut sets)?;
     M::visit(lookup, &mut wheres)?;
     let refuses_some = !sets.guards.is_empty() && !names_one_row::<M>(wheres.mask());
-    Ok(refuses_some || (M::cache().is_some() && db.scope() == Scope::Autocommit))
+    Ok(refuses_some || M::cache().is_some() || db.scope() != Scope::Autocommit)
 }
 
 async fn attempt<M, S>(
@@ -134,12 +135,15 @@ where
     hooks::before::<M>(&mut patch, Write::Insert)?;
     let patch = filled::<M, S>(db, patch);
     // The transaction, if one is needed, is of the INSERT alone: a second look must see what others committed.
-    let unit = Unit::around::<M, S>(db, Touches::NewKeys).await?;
+    let inside = db.scope() != Scope::Autocommit;
+    let together = inside || Touches::NewKeys.need_a_transaction::<M>(inside);
+    let unit = Unit::begin_if(together, db).await?;
     let done = insert_unless_there::<M, S>(db, &patch).await;
     if let Some(row) = unit.end(db, done).await? {
         return Ok((row, true));
     }
-    match find::<M, S>(db, lookup).await? {
+    // The row stood in the way; a snapshot may be older than it.
+    match find_locked::<M, S>(db, lookup).await? {
         Some(row) => Ok((Tracked::stored(row), false)),
         None => {
             let row = insert_at_last::<M, S>(db, lookup, &patch, "get_or_create").await?;
@@ -153,7 +157,27 @@ where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
-    let mut rows = matching::<M, S>(db, lookup, "").await?;
+    let rows = matching::<M, S>(db, lookup, "").await?;
+    one_at_most::<M, S>(rows, lookup)
+}
+
+/// The row as a write sees it.
+async fn find_locked<M, S>(db: &mut S, lookup: &M::Patch) -> Result<Option<M>>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    // With RETURNING a snapshot that is older than the row has made the INSERT fail.
+    let locking = if S::Backend::RETURNING { "" } else { S::Backend::LOCKING };
+    let rows = matching::<M, S>(db, lookup, locking).await?;
+    one_at_most::<M, S>(rows, lookup)
+}
+
+fn one_at_most<M, S>(mut rows: Vec<M>, lookup: &M::Patch) -> Result<Option<M>>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
     if rows.len() > 1 {
         let (count, names) = (rows.len(), names::<M, S>(lookup));
         return Err(Error::Query(format!("{}: {count} rows match ({names}); one at most may", M::NAME)));
@@ -183,13 +207,15 @@ where
     M::visit(lookup, &mut wheres)?;
     if is_empty::<M, S>(defaults)? {
         // Nothing to write, not even a timestamp: it is a get-or-create, which counts what it finds.
-        return Ok(db.rows::<M>(read::select::<M, S>(wheres)).await?.len());
+        let locks = presence == Presence::Certain && !S::Backend::RETURNING;
+        let select = read::select::<M, S>(wheres).sql(if locks { S::Backend::LOCKING } else { "" });
+        return Ok(db.rows::<M>(select).await?.len());
     }
     let mut defaults = defaults.clone();
     M::auto_now(&mut defaults, db.now());
     let mut sets = Assignments::new::<M>(Purpose::Update);
     M::visit(&defaults, &mut sets)?;
-    let (one_row, mask) = (names_one_row::<M>(wheres.mask()), sets.mask());
+    let one_row = names_one_row::<M>(wheres.mask());
     let shape = sets.shape() ^ wheres.matching_shape() ^ Verb::Upsert as u64;
     let guards = std::mem::take(&mut sets.guards);
     let (statement, old) = Statement::update::<M>(sets);
@@ -203,24 +229,76 @@ where
     if counted && (S::Backend::RETURNING || db.scope() == Scope::Autocommit) {
         let hit = db.count(statement).await.map_err(|error| overflow(error, &guards))?;
         if hit == 0 {
-            refuse_partly::<M, S>(db, lookup, &guards, &[]).await?;
+            refuse::<M, S>(db, lookup, &guards).await?;
         }
         return Ok(hit);
     }
-    let rows = match S::Backend::RETURNING {
-        true => update_and_check(db, statement, lookup, &guards, one_row).await?,
+    match S::Backend::RETURNING {
+        true => update_returning::<M, S>(db, statement, lookup, &guards, one_row).await,
         // Nothing is locked before there is a row: the lock of a gap stands in the way of every insert beside it.
-        false if presence == Presence::Unknown && matching::<M, S>(db, lookup, "").await?.is_empty() => {
-            Vec::new()
+        false if presence == Presence::Unknown && matching::<M, S>(db, lookup, "").await?.is_empty() => Ok(0),
+        false => update_locked::<M, S>(db, statement, lookup, &guards, one_row).await,
+    }
+}
+
+/// The statement names the rows; where bounds guard it, they are locked and checked before, unless there is one at most,
+/// which then was written or refused.
+async fn update_returning<M, S>(
+    db: &mut S,
+    statement: Statement<'_, S::Backend>,
+    lookup: &M::Patch,
+    guards: &[Guarded<'_, S::Backend>],
+    one_row: bool,
+) -> Result<usize>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    if !one_row && !guards.is_empty() {
+        match S::Backend::LOCKS_ROWS {
+            true => drop(matching::<M, S>(db, lookup, S::Backend::LOCKING).await?),
+            false => lock_database::<M, S>(db).await?,
         }
-        false => lock_and_update(db, statement, lookup, &guards, one_row).await?,
-    };
-    touch_updated::<M, S>(db, &rows, mask).await?;
+        refuse::<M, S>(db, lookup, guards).await?;
+    }
+    let rows: Vec<M> = db.rows(statement.returning::<M>()).await.map_err(|error| overflow(error, guards))?;
+    touch_updated::<M, S>(db, &rows).await?;
+    if one_row && rows.is_empty() {
+        refuse::<M, S>(db, lookup, guards).await?;
+    }
     Ok(rows.len())
 }
 
-/// The fields of `mask` of these rows were written.
-async fn touch_updated<M, S>(db: &mut S, rows: &[M], mask: u64) -> Result<()>
+/// The rows are locked before, where the statement returns none.
+async fn update_locked<M, S>(
+    db: &mut S,
+    statement: Statement<'_, S::Backend>,
+    lookup: &M::Patch,
+    guards: &[Guarded<'_, S::Backend>],
+    one_row: bool,
+) -> Result<usize>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let locked = matching::<M, S>(db, lookup, S::Backend::LOCKING).await?;
+    for row in &locked {
+        write::touch::<M, S>(db, row).await?;
+    }
+    if !one_row {
+        refuse::<M, S>(db, lookup, guards).await?;
+    }
+    let hit = db.count(statement).await.map_err(|error| overflow(error, guards))?;
+    if hit < locked.len() {
+        refuse::<M, S>(db, lookup, guards).await?;
+    }
+    check_hits::<M>(hit, locked.len())?;
+    touch_updated::<M, S>(db, &locked).await?;
+    Ok(hit)
+}
+
+/// These rows were written.
+async fn touch_updated<M, S>(db: &mut S, rows: &[M]) -> Result<()>
 where
     M: ModelSql<S::Backend>,
     S: Executor,
@@ -228,54 +306,10 @@ where
     for row in rows {
         write::touch::<M, S>(db, row).await?;
     }
-    match write::makes_keys::<M>(mask) {
-        true => touch_stored::<M, S>(db, &rows.iter().map(M::Pk::of).collect::<Vec<_>>(), mask).await,
+    match write::absence_is_cached::<M>() {
+        true => touch_stored::<M, S>(db, &rows.iter().map(M::Pk::of).collect::<Vec<_>>()).await,
         false => Ok(()),
     }
-}
-
-/// The updated rows, as the statement returns them.
-async fn update_and_check<M, S>(
-    db: &mut S,
-    statement: Statement<'_, S::Backend>,
-    lookup: &M::Patch,
-    guards: &[Guarded<'_, S::Backend>],
-    one_row: bool,
-) -> Result<Vec<M>>
-where
-    M: ModelSql<S::Backend>,
-    S: Executor,
-{
-    let rows = db.rows(statement.returning::<M>()).await.map_err(|error| overflow(error, guards))?;
-    // The one row that could be refused was written.
-    if !(one_row && rows.len() == 1) {
-        refuse_partly::<M, S>(db, lookup, guards, &rows).await?;
-    }
-    Ok(rows)
-}
-
-/// The rows that are updated, locked before, where the statement returns none.
-async fn lock_and_update<M, S>(
-    db: &mut S,
-    statement: Statement<'_, S::Backend>,
-    lookup: &M::Patch,
-    guards: &[Guarded<'_, S::Backend>],
-    one_row: bool,
-) -> Result<Vec<M>>
-where
-    M: ModelSql<S::Backend>,
-    S: Executor,
-{
-    let locked = matching::<M, S>(db, lookup, S::Backend::LOCKING).await?;
-    if !one_row {
-        refuse_partly::<M, S>(db, lookup, guards, &[]).await?;
-    }
-    let hit = db.count(statement).await.map_err(|error| overflow(error, guards))?;
-    check_phantoms::<M>(hit, locked.len())?;
-    if hit < locked.len() {
-        refuse_partly::<M, S>(db, lookup, guards, &[]).await?;
-    }
-    Ok(locked)
 }
 
 async fn matching<M, S>(db: &mut S, lookup: &M::Patch, locking: &'static str) -> Result<Vec<M>>
@@ -295,46 +329,35 @@ fn names_one_row<M: SentryModel>(mask: u64) -> bool {
     unique.any(|key| mask & key == key)
 }
 
-/// A bound that refuses some rows refuses the statement: the caller rolls back.
-async fn refuse_partly<M, S>(
-    db: &mut S,
-    lookup: &M::Patch,
-    guards: &[Guarded<'_, S::Backend>],
-    updated: &[M],
-) -> Result<()>
+/// An error where a bound refuses one of the rows that match.
+async fn refuse<M, S>(db: &mut S, lookup: &M::Patch, guards: &[Guarded<'_, S::Backend>]) -> Result<()>
 where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
-    if guards.is_empty() || !refuses::<M, S>(db, lookup, guards, updated).await? {
+    if guards.is_empty() || !refuses::<M, S>(db, lookup, guards).await? {
         return Ok(());
     }
     // Which of them?
     for guard in guards {
-        if refuses::<M, S>(db, lookup, std::slice::from_ref(guard), updated).await? {
+        if refuses::<M, S>(db, lookup, std::slice::from_ref(guard)).await? {
             return Err(guard.refused());
         }
     }
     guards.first().map_or(Ok(()), |guard| Err(guard.refused()))
 }
 
-/// Whether a matching row that was not updated does not meet one of the guards.
-async fn refuses<M, S>(
-    db: &mut S,
-    lookup: &M::Patch,
-    guards: &[Guarded<'_, S::Backend>],
-    updated: &[M],
-) -> Result<bool>
+/// Whether a matching row does not meet one of the guards, as a write sees it.
+async fn refuses<M, S>(db: &mut S, lookup: &M::Patch, guards: &[Guarded<'_, S::Backend>]) -> Result<bool>
 where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
     let mut pairs = Assignments::new::<M>(Purpose::Update);
     M::visit(lookup, &mut pairs)?;
-    let statement = read::select::<M, S>(pairs).refused_by(guards);
+    let statement = read::select::<M, S>(pairs).refused_by(guards).sql(S::Backend::LOCKING);
     let refused: Vec<M> = db.rows(statement).await.map_err(|error| overflow(error, guards))?;
-    // An updated row may stand at the limit by now, and would be refused the next time only.
-    Ok(refused.iter().any(|row| !updated.iter().any(|done| row.dirty(done) & M::Pk::MASK == 0)))
+    Ok(!refused.is_empty())
 }
 
 fn check_lookup<M, S>(lookup: &M::Patch, call: &str) -> Result<()>

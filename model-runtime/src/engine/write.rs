@@ -1,8 +1,10 @@
 //! Writes of one row: insert, update, delete.
-use super::transaction::{Unit, begin, finish};
+use super::bulk::touch_stored;
+use super::transaction::Unit;
 use super::{Executor, Scope, hooks, reread};
 use crate::cache::write::{self, Touches};
 use crate::error::{Error, Outcome, Result};
+use crate::field::KeyCols;
 use crate::hooks::Write;
 use crate::model::{ModelSql, SentryModel};
 use crate::statement::{Assignments, Dialect, Guarded, Purpose, SqlSet, Statement};
@@ -51,7 +53,7 @@ where
         Statement::new().stays_prepared(kept).sql("INSERT INTO ").table::<M>().values(vec![values.pairs]);
     let rows = db.rows(statement.sql(unless_there).returning::<M>()).await?;
     let Some(row) = rows.into_iter().next() else { return Ok(None) };
-    write::touch_new::<M, S>(db, &row, u64::MAX).await?;
+    touch_made(db, std::slice::from_ref(&row)).await?;
     Ok(Some(inserted(db, row)))
 }
 
@@ -61,12 +63,14 @@ where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
-    let inside = db.scope() != Scope::Autocommit || Touches::NewKeys.need_a_transaction::<M>();
-    if inside {
-        begin(db).await?;
+    let inside = db.scope() != Scope::Autocommit;
+    if !inside && !Touches::NewKeys.need_a_transaction::<M>(inside) {
+        return insert_filled::<M, S>(db, patch).await.map(|row| inserted(db, row));
     }
+    // Also inside the operation's own transaction, which goes on after the failure.
+    let unit = Unit::begin_nested(db).await?;
     let done = insert_filled::<M, S>(db, patch).await.map(|row| inserted(db, row));
-    if inside { finish(db, done).await } else { done }
+    unit.end(db, done).await
 }
 
 /// With timestamps and defaults where nothing was given.
@@ -83,18 +87,64 @@ where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
-    let mut values = Assignments::new::<M>(Purpose::Insert);
-    M::visit(patch, &mut values)?;
-    let kept = M::state().shapes.admit(values.shape() ^ Verb::Insert as u64);
-    let statement =
-        Statement::new().stays_prepared(kept).sql("INSERT INTO ").table::<M>().values(vec![values.pairs]);
+    let statement = insertion::<M, S>(patch)?;
     let row = match S::Backend::RETURNING {
         true => db.rows(statement.returning::<M>()).await?.pop(),
         false => reread::inserted::<M, S>(db, statement, patch).await?,
     };
+    stored(db, row).await
+}
+
+/// The same in a transaction that has forgotten which keys were assigned before.
+pub(super) async fn insert_one_of_many<M, S>(db: &mut S, patch: &M::Patch) -> Result<M>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let row = reread::insert_and_read::<M, S>(db, insertion::<M, S>(patch)?, patch).await?;
+    stored(db, row).await
+}
+
+fn insertion<M, S>(patch: &M::Patch) -> Result<Statement<'_, S::Backend>>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    let mut values = Assignments::new::<M>(Purpose::Insert);
+    M::visit(patch, &mut values)?;
+    let kept = M::state().shapes.admit(values.shape() ^ Verb::Insert as u64);
+    let statement = Statement::new().stays_prepared(kept).sql("INSERT INTO ").table::<M>();
+    Ok(statement.values(vec![values.pairs]))
+}
+
+/// The row that an INSERT has stored.
+async fn stored<M, S>(db: &mut S, row: Option<M>) -> Result<M>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
     let row = row.ok_or_else(|| Error::Query(format!("{}: INSERT returned no row", M::NAME)))?;
-    write::touch_new::<M, S>(db, &row, u64::MAX).await?;
+    touch_made(db, std::slice::from_ref(&row)).await?;
     Ok(row)
+}
+
+/// The keys that rows were stored under, after every trigger.
+pub(super) async fn touch_made<M, S>(db: &mut S, rows: &[M]) -> Result<()>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    if !write::absence_is_cached::<M>() {
+        return Ok(());
+    }
+    for row in rows {
+        write::touch_new::<M, S>(db, row).await?;
+    }
+    match S::Backend::RETURNING {
+        true => touch_stored::<M, S>(db, &rows.iter().map(M::Pk::of).collect::<Vec<_>>()).await,
+        // They were read again after the statement.
+        false => Ok(()),
+    }
 }
 
 /// Keeps the shapes of different statements over the same columns apart.
@@ -118,15 +168,25 @@ pub(crate) enum Wanted {
     Row,
 }
 
-/// Updates the row of `base`; returns the stored row and the mask of the assigned fields, or `None` where
-/// the row is gone.
+/// What an UPDATE of one row came to.
+#[derive(Debug)]
+pub(crate) struct Updated<M> {
+    /// The row as it is stored, as far as the statement tells.
+    pub(crate) row: M,
+    /// Bit *i* is set where field *i* was assigned.
+    pub(crate) assigned: u64,
+    /// Bit *i* is set where field *i* of the row is the stored one.
+    pub(crate) known: u64,
+}
+
+/// Updates the row of `base`; `None` where it is gone.
 pub(crate) async fn update<M, S>(
     db: &mut S,
     patch: &M::Patch,
     sql: Vec<SqlSet<'_, S::Backend>>,
     base: &M,
     wanted: Wanted,
-) -> Result<Option<(M, u64)>>
+) -> Result<Option<Updated<M>>>
 where
     M: ModelSql<S::Backend>,
     S: Executor,
@@ -134,23 +194,23 @@ where
     let mut sets = Assignments::new::<M>(Purpose::Update);
     M::visit(patch, &mut sets)?;
     sets.take_sql(sql);
-    let mask = sets.mask();
-    if mask == 0 {
-        return Ok(select_by_pk(db, base, &[]).await?.map(|row| (row, 0)));
+    let assigned = sets.mask();
+    if assigned == 0 {
+        let row = select_by_pk(db, base, &[]).await?;
+        return Ok(row.map(|row| Updated { row, assigned: 0, known: 0 }));
     }
-    // The keys that it makes come from the stored row.
-    let makes_keys = write::makes_keys::<M>(mask);
-    let wanted = if makes_keys { Wanted::Row } else { wanted };
-    let source = reread::Source::of::<M, S::Backend>(&sets, wanted)?;
-    let unit = match source {
-        reread::Source::Read => Unit::begin(db).await?,
-        _ if makes_keys => Unit::begin(db).await?,
-        _ => Unit::around::<M, S>(db, Touches::Rows).await?,
-    };
+    // Keys come from the stored row: those it makes, and the spelling of the primary key.
+    let by_row = write::absence_is_cached::<M>() || write::key_may_be_spelled_otherwise::<M>();
+    let source = reread::Source::of::<M, S::Backend>(&sets, if by_row { Wanted::Row } else { wanted })?;
+    let inside = db.scope() != Scope::Autocommit;
+    let needed = |touches: Touches| touches.need_a_transaction::<M>(inside);
+    let together = source == reread::Source::Read || needed(Touches::Rows) || needed(Touches::NewKeys);
+    let unit = Unit::begin_if(together, db).await?;
     let done = update_row(db, sets, patch, base, source).await;
     let Some(row) = unit.end(db, done).await? else { return Ok(None) };
-    hooks::saved(db, &row, Write::Update, mask);
-    Ok(Some((row, mask)))
+    hooks::saved(db, &row, Write::Update, assigned);
+    let known = if source == reread::Source::Known { assigned } else { u64::MAX };
+    Ok(Some(Updated { row, assigned, known }))
 }
 
 async fn update_row<M, S>(
@@ -167,6 +227,9 @@ where
     let intents = write::open(db, base).await?;
     let (mask, kept) =
         (sets.mask(), sets.is_countable() && M::state().shapes.admit(sets.shape() ^ Verb::Update as u64));
+    if mask & M::Pk::MASK != 0 {
+        touch_spelling(db, base).await?;
+    }
     let mut key = Assignments::new::<M>(Purpose::Update);
     base.pk(&mut key);
     let guards = std::mem::take(&mut sets.guards);
@@ -176,8 +239,8 @@ where
     let outcome = Outcome::of_statement(&result);
     let new = result.as_ref().ok().and_then(|rows| rows.first());
     write::close(db, intents, base, new, mask, outcome).await;
-    if let Some(new) = new.filter(|_| write::makes_keys::<M>(mask)) {
-        write::touch_new::<M, S>(db, new, mask).await?;
+    if let Some(new) = new {
+        touch_updated(db, new).await?;
     }
     let mut rows = result.map_err(|error| overflow(error, &guards))?;
     if rows.len() > 1 {
@@ -194,6 +257,39 @@ where
     }
 }
 
+/// The key under which the row is stored, where a collation lets another spelling name it. Asked for, and locked, before
+/// the key is changed.
+async fn touch_spelling<M, S>(db: &mut S, base: &M) -> Result<()>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    if !write::key_may_be_spelled_otherwise::<M>() {
+        return Ok(());
+    }
+    let mut key = Assignments::new::<M>(Purpose::Update);
+    base.pk(&mut key);
+    let select =
+        Statement::new().sql("SELECT ").key::<M>().sql(" FROM ").table::<M>().matching(key.pairs, None);
+    let keys = db.keys::<M>(select.sql(S::Backend::LOCKING)).await?;
+    write::touch_keys::<M, S>(db, &keys).await
+}
+
+/// The keys of a row that was updated, as the statement returns it.
+async fn touch_updated<M, S>(db: &mut S, new: &M) -> Result<()>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    if write::key_may_be_spelled_otherwise::<M>() {
+        write::touch::<M, S>(db, new).await?;
+    }
+    match write::absence_is_cached::<M>() {
+        true => touch_made(db, std::slice::from_ref(new)).await,
+        false => Ok(()),
+    }
+}
+
 /// Why a guarded UPDATE hit no row: the first guard that the row does not meet, or `None` where it is gone.
 async fn refusal<M, S>(db: &mut S, base: &M, guards: &[Guarded<'_, S::Backend>]) -> Option<Error>
 where
@@ -203,13 +299,13 @@ where
     if guards.is_empty() {
         return None;
     }
-    match select_by_pk(db, base, &[]).await {
+    match select_locked(db, base, &[]).await {
         Ok(None) => return None,
         Err(error) => return Some(error),
         Ok(Some(_)) => {}
     }
     for guard in guards {
-        match select_by_pk(db, base, std::slice::from_ref(guard)).await {
+        match select_locked(db, base, std::slice::from_ref(guard)).await {
             Ok(Some(_)) => {}
             Ok(None) => return Some(guard.refused()),
             Err(error) => return Some(overflow(error, std::slice::from_ref(guard))),
@@ -245,9 +341,31 @@ where
     M: ModelSql<S::Backend>,
     S: Executor,
 {
+    select_by_pk_with(db, base, guards, "").await
+}
+
+/// The row as an UPDATE sees it: a transaction's snapshot may hold an older one.
+async fn select_locked<M, S>(db: &mut S, base: &M, guards: &[Guarded<'_, S::Backend>]) -> Result<Option<M>>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    select_by_pk_with(db, base, guards, S::Backend::LOCKING).await
+}
+
+async fn select_by_pk_with<M, S>(
+    db: &mut S,
+    base: &M,
+    guards: &[Guarded<'_, S::Backend>],
+    locking: &'static str,
+) -> Result<Option<M>>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
     let mut key = Assignments::new::<M>(Purpose::Update);
     base.pk(&mut key);
-    Ok(db.rows(super::read::select::<M, S>(key).guards(guards, None)).await?.pop())
+    Ok(db.rows(super::read::select::<M, S>(key).guards(guards, None).sql(locking)).await?.pop())
 }
 
 /// Deletes the row of `base`; returns whether it was there.
@@ -271,11 +389,21 @@ where
     S: Executor,
 {
     let intents = write::open(db, base).await?;
+    if !S::Backend::RETURNING {
+        touch_spelling(db, base).await?;
+    }
     let mut key = Assignments::new::<M>(Purpose::Update);
     base.pk(&mut key);
     let statement = Statement::new().sql("DELETE FROM ").table::<M>().matching(key.pairs, None);
-    let result = db.count(statement).await;
+    let result = match S::Backend::RETURNING && write::key_may_be_spelled_otherwise::<M>() {
+        true => db.keys::<M>(statement.sql(" RETURNING ").key::<M>()).await,
+        false => db.count(statement).await.map(|hit| vec![M::Pk::of(base); hit]),
+    };
     let outcome = Outcome::of_statement(&result);
     write::close(db, intents, base, None, u64::MAX, outcome).await;
-    Ok(result? > 0)
+    let keys = result?;
+    if write::key_may_be_spelled_otherwise::<M>() {
+        write::touch_keys::<M, S>(db, &keys).await?;
+    }
+    Ok(!keys.is_empty())
 }

@@ -4,6 +4,9 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 /// Diesel's error as ours.
 pub(super) fn classify(error: DieselError) -> Error {
+    if matches!(error, DieselError::BrokenTransactionManager) {
+        return Error::BrokenConnection;
+    }
     let named = match &error {
         DieselError::DeserializationError(inner) | DieselError::SerializationError(inner) => {
             field::named(&**inner)
@@ -29,11 +32,14 @@ fn kind_of(error: &DieselError) -> Kind {
     let says = |texts: &[&str]| texts.iter().any(|text| info.message().contains(text));
     match kind {
         DatabaseErrorKind::SerializationFailure => Kind::Deadlock,
-        DatabaseErrorKind::Unknown if says(&["deadlock detected"]) => Kind::Deadlock,
+        DatabaseErrorKind::Unknown if says(&DEADLOCKS) => Kind::Deadlock,
         DatabaseErrorKind::Unknown if says(&LOCK_TIMEOUTS) => Kind::LockTimeout,
         _ => Kind::Other,
     }
 }
+
+/// Of PostgreSQL; of MariaDB under `innodb_snapshot_isolation`, where a row is newer than the transaction.
+const DEADLOCKS: [&str; 2] = ["deadlock detected", "Record has changed since last read"];
 
 /// Of PostgreSQL, MySQL and SQLite.
 const LOCK_TIMEOUTS: [&str; 4] =
@@ -102,6 +108,33 @@ impl Error {
             return false;
         };
         matches!(error, DieselError::DatabaseError(..))
+    }
+
+    /// Whether a constraint of the table refused the statement.
+    pub(crate) fn is_of_a_constraint(&self) -> bool {
+        matches!(
+            self,
+            Self::Database(DieselError::DatabaseError(
+                DatabaseErrorKind::UniqueViolation
+                    | DatabaseErrorKind::ForeignKeyViolation
+                    | DatabaseErrorKind::NotNullViolation
+                    | DatabaseErrorKind::CheckViolation
+                    | DatabaseErrorKind::RestrictViolation
+                    | DatabaseErrorKind::ExclusionViolation,
+                _
+            ))
+        )
+    }
+
+    /// Whether the connection to the server is gone.
+    pub(crate) fn is_of_the_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::Database(DieselError::DatabaseError(
+                DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand,
+                _
+            ))
+        )
     }
 
     pub(crate) fn is_unique_violation(&self) -> bool {

@@ -80,6 +80,14 @@ pub enum Error {
     /// Nothing of it was written; run the whole transaction again.
     #[error(transparent)]
     Deadlock(diesel::result::Error),
+    /// A call on this connection was dropped or panicked before the database had answered, so that it is not known what the
+    /// connection would answer next, or which transaction is open on it. Nothing was sent. Take another connection; pools
+    /// discard this one.
+    #[error(
+        "the connection is broken: a call on it was dropped or panicked before the database had answered; \
+         take another connection"
+    )]
+    BrokenConnection,
     /// A row, or SQLite's file, stayed locked by another transaction for longer than the database waits. The
     /// statement wrote nothing; run it again, or raise the time-out.
     #[error(transparent)]

@@ -34,12 +34,12 @@ impl<M: ModelSql<S::Backend>, S: Executor> Operation<S> for Save<'_, M> {
         let mut patch = self.0.row().patch(changed);
         before_write::<M>(&mut patch, Write::Update)?;
         M::auto_now(&mut patch, db.now());
-        let (new, _) =
+        let updated =
             update(db, &patch, Vec::new(), base, Wanted::Row).await?.ok_or_else(|| Error::DoesNotExist {
                 model: M::NAME,
                 lookup: format!("the row of {}; it was deleted since it was loaded", base.repr()),
             })?;
-        self.0.replaced(db.transaction().node(), new);
+        self.0.replaced(db.transaction().node(), updated.row);
         Ok(())
     }
 }

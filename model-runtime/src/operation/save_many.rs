@@ -1,5 +1,5 @@
 use super::{Operation, Save};
-use crate::engine::{Executor, begin, finish};
+use crate::engine::{Executor, Unit};
 use crate::error::Result;
 use crate::model::{ModelSql, SentryModel};
 use crate::tracked::Tracked;
@@ -29,9 +29,9 @@ impl<M: ModelSql<S::Backend>, S: Executor> Operation<S> for SaveMany<'_, M> {
             return Ok(0);
         }
         // A savepoint inside a transaction: the rows that were written before one that fails are taken back.
-        begin(db).await?;
+        let unit = Unit::begin(db).await?;
         let done = save_all(db, dirty).await;
-        finish(db, done).await
+        unit.end(db, done).await
     }
 }
 

@@ -44,10 +44,10 @@ impl<M: ModelSql<S::Backend>, S: Executor> RunWithSql<S> for Update<'_, M> {
         let base = self.row.baseline().ok_or(Error::Unsaved { model: M::NAME })?;
         before_write::<M>(&mut self.patch, Write::Update)?;
         M::auto_now(&mut self.patch, db.now());
-        let Some((new, mask)) = update(db, &self.patch, sets, base, Wanted::Assigned).await? else {
+        let Some(updated) = update(db, &self.patch, sets, base, Wanted::Assigned).await? else {
             return Ok(false);
         };
-        self.row.wrote(db.transaction().node(), new, mask);
+        self.row.wrote(db.transaction().node(), updated);
         Ok(true)
     }
 }

@@ -4,7 +4,7 @@ use super::{CacheOutcome, Face, Runner, Transaction};
 use crate::cache::Cache;
 use crate::cache::protocol::Command;
 use crate::clock::Clock;
-use crate::engine::{self, Executor};
+use crate::engine::{self, Executor, Guard};
 use crate::error::{Error, Result};
 use crate::field::KeyCols;
 use crate::model::ModelSql;
@@ -14,10 +14,10 @@ use crate::store::{Answer, StoreError};
 use diesel::deserialize;
 use diesel_async::{AsyncConnection, TransactionManager};
 use event_listener::EventListener;
+use futures_util::TryStreamExt;
 use futures_util::future::select;
-use futures_util::{FutureExt, TryStreamExt};
 use std::future::ready;
-use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::time::{Instant, SystemTime};
 
@@ -84,6 +84,7 @@ where
     /// What plain Diesel writes is not known to the cache: tell it with
     /// [`invalidate`](crate::SentryModel::invalidate), else rows it changes may be stale until their time to live ends.
     pub fn connection(&mut self) -> &mut C {
+        self.transaction.lent();
         self.conn
     }
 
@@ -97,8 +98,9 @@ where
 
     /// Runs `work` in a transaction, as [`Session::transaction`](crate::Session::transaction) does.
     ///
-    /// The future is `Send` and can be spawned. Dropping it before it ended leaves the transaction open on
-    /// the connection, which pools of diesel-async then discard.
+    /// The future is `Send` and can be spawned. Dropping it before it ended marks the connection as broken: later calls on
+    /// it are refused with [`Error::BrokenConnection`], pools of diesel-async discard it, and the database rolls the
+    /// transaction back when it is closed.
     ///
     /// # Errors
     /// What `work` returns; Diesel's error where BEGIN or COMMIT fails.
@@ -112,21 +114,10 @@ where
         'f: 'd,
     {
         Box::pin(async move {
-            engine::begin(self).await?;
-            match AssertUnwindSafe(work(self)).catch_unwind().await {
-                Ok(Ok(value)) => {
-                    engine::commit(self).await?;
-                    Ok(value)
-                }
-                Ok(Err(error)) => {
-                    engine::rollback(self).await?;
-                    Err(error)
-                }
-                Err(panic) => {
-                    let _ = engine::rollback(self).await;
-                    resume_unwind(panic)
-                }
-            }
+            let mut guard = Guard::new(self);
+            engine::begin(guard.db()).await?;
+            let done = engine::caught(work(guard.db())).await;
+            engine::conclude(guard.db(), done).await
         })
     }
 }
@@ -151,39 +142,47 @@ where
 {
     type Backend = C::Backend;
 
-    async fn rows<M: ModelSql<C::Backend>>(
+    async fn send_rows<M: ModelSql<C::Backend>>(
         &mut self,
         statement: Statement<'_, C::Backend>,
     ) -> Result<Vec<M>> {
-        self.transaction.usable()?;
-        let result = load(self.conn, statement, |row| M::read(row)).await;
-        self.transaction.heed::<C::Backend, _>(result)
+        load(self.conn, statement, |row| M::read(row)).await
     }
 
-    async fn keys<M: ModelSql<C::Backend>>(
+    async fn send_keys<M: ModelSql<C::Backend>>(
         &mut self,
         statement: Statement<'_, C::Backend>,
     ) -> Result<Vec<<M::Pk as KeyCols>::Key>> {
-        self.transaction.usable()?;
-        let result = load(self.conn, statement, |row| M::read_key(row)).await;
-        self.transaction.heed::<C::Backend, _>(result)
+        load(self.conn, statement, |row| M::read_key(row)).await
     }
 
-    async fn texts(
+    async fn send_texts(
         &mut self,
         statement: Statement<'_, C::Backend>,
         columns: usize,
     ) -> Result<Vec<Vec<Option<String>>>> {
-        self.transaction.usable()?;
         let read = |row: &C::Row<'_, '_>| (0..columns).map(|at| C::Backend::read_text(row, at)).collect();
-        let result = load(self.conn, statement, read).await;
-        self.transaction.heed::<C::Backend, _>(result)
+        load(self.conn, statement, read).await
     }
 
-    async fn count(&mut self, statement: Statement<'_, C::Backend>) -> Result<usize> {
-        self.transaction.usable()?;
-        let result = self.conn.execute_returning_count(statement).await;
-        self.transaction.heed::<C::Backend, _>(result.map_err(Error::from))
+    async fn send_count(&mut self, statement: Statement<'_, C::Backend>) -> Result<usize> {
+        Ok(self.conn.execute_returning_count(statement).await?)
+    }
+
+    async fn send_sql(&mut self, sql: &str) -> Result<()> {
+        Ok(self.conn.batch_execute(sql).await?)
+    }
+
+    async fn send_begin(&mut self) -> Result<()> {
+        Ok(C::TransactionManager::begin_transaction(self.conn).await?)
+    }
+
+    async fn send_commit(&mut self) -> Result<()> {
+        Ok(C::TransactionManager::commit_transaction(self.conn).await?)
+    }
+
+    async fn send_rollback(&mut self) -> Result<()> {
+        Ok(C::TransactionManager::rollback_transaction(self.conn).await?)
     }
 
     async fn store(&mut self, batch: &[Command]) -> Result<Answer, StoreError> {
@@ -197,20 +196,17 @@ where
         select(listener, &mut alarm.listener).await;
     }
 
-    async fn begin(&mut self) -> Result<()> {
-        Ok(C::TransactionManager::begin_transaction(self.conn).await?)
-    }
-
-    async fn commit(&mut self) -> Result<()> {
-        Ok(C::TransactionManager::commit_transaction(self.conn).await?)
-    }
-
-    async fn rollback(&mut self) -> Result<()> {
-        Ok(C::TransactionManager::rollback_transaction(self.conn).await?)
-    }
-
-    fn depth(&mut self) -> u32 {
+    fn open_depth(&mut self) -> Option<u32> {
         open_depth(C::TransactionManager::transaction_manager_status_mut(self.conn))
+    }
+
+    fn break_connection(&mut self) {
+        // A wrapper around a blocking connection panics here while a call that was dropped still runs on it, which the
+        // wrapper itself waits for where the runtime lets it.
+        let status = || C::TransactionManager::transaction_manager_status_mut(self.conn).set_in_error();
+        if catch_unwind(AssertUnwindSafe(status)).is_err() {
+            tracing::error!("a connection could not be marked as broken; do not use it any more");
+        }
     }
 
     fn cache(&self) -> &Cache {
@@ -258,6 +254,6 @@ where
     where
         O::Output: 'd,
     {
-        Box::pin(operation.run(self))
+        Box::pin(engine::guarded(self, operation))
     }
 }

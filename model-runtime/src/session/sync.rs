@@ -3,7 +3,7 @@ use super::{CacheOutcome, Face, Runner, Transaction};
 use crate::cache::Cache;
 use crate::cache::protocol::Command;
 use crate::clock::Clock;
-use crate::engine::{self, Executor};
+use crate::engine::{self, Executor, Guard};
 use crate::error::{Error, Result};
 use crate::field::KeyCols;
 use crate::model::ModelSql;
@@ -14,7 +14,7 @@ use diesel::connection::{LoadConnection, TransactionManager, TransactionManagerS
 use diesel::deserialize;
 use event_listener::{EventListener, Listener};
 use std::future::ready;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Instant, SystemTime};
@@ -66,6 +66,7 @@ impl<'a, C: LoadConnection> Session<'a, C> {
     /// What plain Diesel writes is not known to the cache: tell it with
     /// [`invalidate`](crate::SentryModel::invalidate), else rows it changes may be stale until their time to live ends.
     pub fn connection(&mut self) -> &mut C {
+        self.transaction.lent();
         self.conn
     }
 }
@@ -113,22 +114,10 @@ where
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, E>,
     ) -> Result<T, E> {
-        now(engine::begin(self))?;
-        match catch_unwind(AssertUnwindSafe(|| work(self))) {
-            Ok(Ok(value)) => {
-                now(engine::commit(self))?;
-                Ok(value)
-            }
-            Ok(Err(error)) => {
-                now(engine::rollback(self))?;
-                Err(error)
-            }
-            Err(panic) => {
-                // The panic is what the caller must see, whatever became of the rollback.
-                let _ = now(engine::rollback(self));
-                resume_unwind(panic)
-            }
-        }
+        let mut guard = Guard::new(self);
+        now(engine::begin(guard.db()))?;
+        let done = catch_unwind(AssertUnwindSafe(|| work(guard.db())));
+        now(engine::conclude(guard.db(), done))
     }
 }
 
@@ -146,21 +135,21 @@ where
 {
     type Backend = C::Backend;
 
-    fn rows<M: ModelSql<C::Backend>>(
+    fn send_rows<M: ModelSql<C::Backend>>(
         &mut self,
         statement: Statement<'_, C::Backend>,
     ) -> impl Future<Output = Result<Vec<M>>> + Send {
         ready(self.load(statement, |row| M::read(row)))
     }
 
-    fn keys<M: ModelSql<C::Backend>>(
+    fn send_keys<M: ModelSql<C::Backend>>(
         &mut self,
         statement: Statement<'_, C::Backend>,
     ) -> impl Future<Output = Result<Vec<<M::Pk as KeyCols>::Key>>> + Send {
         ready(self.load(statement, |row| M::read_key(row)))
     }
 
-    fn texts(
+    fn send_texts(
         &mut self,
         statement: Statement<'_, C::Backend>,
         columns: usize,
@@ -168,10 +157,27 @@ where
         ready(self.load(statement, |row| (0..columns).map(|at| C::Backend::read_text(row, at)).collect()))
     }
 
-    fn count(&mut self, statement: Statement<'_, C::Backend>) -> impl Future<Output = Result<usize>> + Send {
-        let usable = self.transaction.usable();
-        let result = usable.and_then(|()| Ok(self.conn.execute_returning_count(&statement)?));
-        ready(self.transaction.heed::<C::Backend, _>(result))
+    fn send_count(
+        &mut self,
+        statement: Statement<'_, C::Backend>,
+    ) -> impl Future<Output = Result<usize>> + Send {
+        ready(self.conn.execute_returning_count(&statement).map_err(Error::from))
+    }
+
+    fn send_sql(&mut self, sql: &str) -> impl Future<Output = Result<()>> + Send {
+        ready(self.conn.batch_execute(sql).map_err(Error::from))
+    }
+
+    fn send_begin(&mut self) -> impl Future<Output = Result<()>> + Send {
+        ready(C::TransactionManager::begin_transaction(self.conn).map_err(Error::from))
+    }
+
+    fn send_commit(&mut self) -> impl Future<Output = Result<()>> + Send {
+        ready(C::TransactionManager::commit_transaction(self.conn).map_err(Error::from))
+    }
+
+    fn send_rollback(&mut self) -> impl Future<Output = Result<()>> + Send {
+        ready(C::TransactionManager::rollback_transaction(self.conn).map_err(Error::from))
     }
 
     fn store(&mut self, batch: &[Command]) -> impl Future<Output = Result<Answer, StoreError>> + Send {
@@ -186,20 +192,12 @@ where
         ready(())
     }
 
-    fn begin(&mut self) -> impl Future<Output = Result<()>> + Send {
-        ready(C::TransactionManager::begin_transaction(self.conn).map_err(Error::from))
-    }
-
-    fn commit(&mut self) -> impl Future<Output = Result<()>> + Send {
-        ready(C::TransactionManager::commit_transaction(self.conn).map_err(Error::from))
-    }
-
-    fn rollback(&mut self) -> impl Future<Output = Result<()>> + Send {
-        ready(C::TransactionManager::rollback_transaction(self.conn).map_err(Error::from))
-    }
-
-    fn depth(&mut self) -> u32 {
+    fn open_depth(&mut self) -> Option<u32> {
         open_depth(C::TransactionManager::transaction_manager_status_mut(self.conn))
+    }
+
+    fn break_connection(&mut self) {
+        C::TransactionManager::transaction_manager_status_mut(self.conn).set_in_error();
     }
 
     fn cache(&self) -> &Cache {
@@ -215,9 +213,9 @@ where
     }
 }
 
-/// How many transactions are open. A broken connection counts as one: nothing may be cached from it.
-pub(super) fn open_depth(status: &TransactionManagerStatus) -> u32 {
-    status.transaction_depth().map_or(u32::MAX, |depth| depth.map_or(0, std::num::NonZero::get))
+/// How many transactions are open; `None` for a broken connection.
+pub(super) fn open_depth(status: &TransactionManagerStatus) -> Option<u32> {
+    status.transaction_depth().ok().map(|depth| depth.map_or(0, std::num::NonZero::get))
 }
 
 impl<C: LoadConnection> Session<'_, C>
@@ -229,11 +227,8 @@ where
         statement: Statement<'_, C::Backend>,
         read: impl for<'r, 'q> Fn(&C::Row<'r, 'q>) -> deserialize::Result<T>,
     ) -> Result<Vec<T>> {
-        let result = self.transaction.usable().and_then(|()| {
-            let rows = self.conn.load(statement)?;
-            rows.map(|row| Ok(read(&row?).map_err(diesel::result::Error::DeserializationError)?)).collect()
-        });
-        self.transaction.heed::<C::Backend, _>(result)
+        let rows = self.conn.load(statement)?;
+        rows.map(|row| Ok(read(&row?).map_err(diesel::result::Error::DeserializationError)?)).collect()
     }
 }
 
@@ -252,6 +247,6 @@ where
     where
         O::Output: 'd,
     {
-        now(operation.run(self))
+        now(engine::guarded(self, operation))
     }
 }

@@ -4,22 +4,28 @@ use crate::cache::outage::OutagePolicy;
 use crate::cache::protocol::Command;
 use crate::error::{Error, Result};
 use crate::model::SentryModel;
-use crate::statement::Dialect;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// One transaction or savepoint, shared with every instance written in it, so that each learns of the
-/// rollback when it is next looked at.
+/// One transaction or savepoint, shared with every instance written in it, so that each learns of its
+/// end when it is next looked at.
 #[derive(Debug, Default)]
 pub struct TransactionNode {
     rolled_back: AtomicBool,
+    committed: AtomicBool,
     parent: Option<Arc<TransactionNode>>,
 }
 
 impl TransactionNode {
+    /// Whether it and every one that it is nested in were committed, so that no rollback can follow.
+    pub(crate) fn is_committed(&self) -> bool {
+        self.committed.load(Ordering::Acquire)
+            && self.parent.as_ref().is_none_or(|parent| parent.is_committed())
+    }
+
     /// Whether it, or one that it is nested in, was rolled back.
     pub(crate) fn is_rolled_back(&self) -> bool {
         self.rolled_back.load(Ordering::Acquire)
@@ -36,6 +42,19 @@ pub struct Transaction {
     hooks: Deferred,
     outcome: CacheOutcome,
     broken: Option<Broken>,
+    /// Whether something was sent to the database whose answer is not there yet.
+    in_flight: bool,
+    /// Whether plain Diesel had the connection since the database was last asked about the transaction.
+    unobserved: bool,
+    /// The depths of those that an operation has opened around its statements, innermost last.
+    units: Vec<u32>,
+}
+
+impl Drop for Transaction {
+    /// What is open when the session is dropped is never committed by it.
+    fn drop(&mut self) {
+        self.abandon(0);
+    }
 }
 
 /// A statement failed, and with it the transaction or a part of it.
@@ -45,13 +64,25 @@ struct Broken {
     depth: u32,
     /// The statement's error.
     reason: String,
+    /// Whether the transaction was given up because of another one.
+    is_deadlock: bool,
 }
 
-fn deadlock() -> Error {
-    Error::Deadlock(DieselError::DatabaseError(
-        DatabaseErrorKind::SerializationFailure,
-        Box::new("a deadlock ended the transaction before; run it again".to_owned()),
-    ))
+impl Broken {
+    /// The error of everything that is asked of a transaction which has ended.
+    fn ended(&self) -> Error {
+        let text = format!(
+            "the database has ended the transaction, and nothing in it is stored; run it again: {}",
+            self.reason
+        );
+        match self.is_deadlock {
+            true => Error::Deadlock(DieselError::DatabaseError(
+                DatabaseErrorKind::SerializationFailure,
+                Box::new(text),
+            )),
+            false => Error::Query(text),
+        }
+    }
 }
 
 /// What the outermost commit tells the cache.
@@ -114,11 +145,11 @@ impl Transaction {
     /// Whether statements still run in it.
     ///
     /// # Errors
-    /// [`Error::Deadlock`] where the database has ended it: outside the transaction that it thinks it is in, a
-    /// statement would be committed by itself.
+    /// [`Error::Deadlock`] or [`Error::Query`] where the database has ended it: outside the transaction that the caller
+    /// thinks it is in, a statement would be committed by itself.
     pub(crate) fn usable(&self) -> Result<()> {
         match &self.broken {
-            Some(Broken { depth: 0, .. }) => Err(deadlock()),
+            Some(broken) if broken.depth == 0 => Err(broken.ended()),
             _ => Ok(()),
         }
     }
@@ -126,12 +157,12 @@ impl Transaction {
     /// Whether it can be committed.
     ///
     /// # Errors
-    /// [`Error::Deadlock`] as above; [`Error::Query`] where a statement failed, its error went nowhere, and the
-    /// database would answer COMMIT with a silent rollback.
+    /// As above; [`Error::Query`] where a statement failed, its error went nowhere, and the database would answer COMMIT
+    /// with a silent rollback.
     pub(crate) fn committable(&self) -> Result<()> {
-        self.usable()?;
         match &self.broken {
-            Some(Broken { depth, reason }) if *depth >= self.depth => Err(Error::Query(format!(
+            Some(broken) if broken.depth == 0 => Err(broken.ended()),
+            Some(Broken { depth, reason, .. }) if *depth >= self.depth => Err(Error::Query(format!(
                 "the transaction is rolled back, because a statement in it failed and its error was not returned; \
                  return it, or run the statement in a transaction of its own inside: {reason}"
             ))),
@@ -139,18 +170,77 @@ impl Transaction {
         }
     }
 
-    /// Takes note of what a statement came to.
-    pub(crate) fn heed<DB: Dialect, T>(&mut self, result: Result<T>) -> Result<T> {
-        let Err(error) = &result else { return result };
-        if self.depth == 0 || !error.is_from_server() {
-            return result;
+    /// A statement failed, and with it everything down to the innermost savepoint.
+    pub(crate) fn failed(&mut self, reason: &str) {
+        let depth = self.depth;
+        self.broken.get_or_insert_with(|| Broken { depth, reason: reason.to_owned(), is_deadlock: false });
+    }
+
+    /// A savepoint could not be rolled back, so that what was written in it stands in the one around it.
+    pub(crate) fn not_rolled_back(&mut self, reason: &str) {
+        let depth = self.depth.saturating_sub(1);
+        if self.broken.as_ref().is_none_or(|broken| broken.depth > depth) {
+            self.broken = Some(Broken { depth, reason: reason.to_owned(), is_deadlock: false });
         }
-        if DB::DEADLOCK_ENDS_TRANSACTION && matches!(error, Error::Deadlock(_)) {
-            self.broken = Some(Broken { depth: 0, reason: error.to_string() });
-        } else if DB::FAILURE_ENDS_TRANSACTION && self.broken.is_none() {
-            self.broken = Some(Broken { depth: self.depth, reason: error.to_string() });
+    }
+
+    /// The database has ended the whole transaction, whatever savepoints there were.
+    pub(crate) fn was_ended(&mut self, reason: &str, is_deadlock: bool) {
+        if !self.has_ended() {
+            self.broken = Some(Broken { depth: 0, reason: reason.to_owned(), is_deadlock });
         }
-        result
+    }
+
+    /// Whether the database has ended the whole transaction.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.broken.as_ref().is_some_and(|broken| broken.depth == 0)
+    }
+
+    /// Whether an operation has opened the innermost one around its statements.
+    pub(crate) fn is_unit(&self) -> bool {
+        self.units.last() == Some(&self.depth)
+    }
+
+    /// The innermost one is around the statements of an operation.
+    pub(crate) fn become_unit(&mut self) {
+        self.units.push(self.depth);
+    }
+
+    /// Something is sent to the database.
+    pub(crate) fn sent(&mut self) {
+        self.in_flight = true;
+    }
+
+    /// The database has answered what was sent.
+    pub(crate) fn answered(&mut self) {
+        self.in_flight = false;
+    }
+
+    /// Whether something was sent whose answer is not there yet.
+    pub(crate) fn is_in_flight(&self) -> bool {
+        self.in_flight
+    }
+
+    /// Plain Diesel gets the connection: what it does to the transaction is not seen.
+    pub(crate) fn lent(&mut self) {
+        self.unobserved = self.depth > 0;
+    }
+
+    /// Whether plain Diesel had the connection since the last call.
+    pub(crate) fn take_unobserved(&mut self) -> bool {
+        std::mem::take(&mut self.unobserved)
+    }
+
+    /// Whether plain Diesel had the connection since the database was last asked.
+    pub(crate) fn is_unobserved(&self) -> bool {
+        self.unobserved
+    }
+
+    /// What was begun above `depth` is never committed.
+    pub(crate) fn abandon(&mut self, depth: u32) {
+        while self.depth > depth {
+            self.ended(false);
+        }
     }
 
     pub(crate) fn node(&self) -> Option<Arc<TransactionNode>> {
@@ -201,15 +291,19 @@ impl Transaction {
     pub(crate) fn begun(&mut self) {
         self.depth += 1;
         let parent = self.node.take();
-        self.node = Some(Arc::new(TransactionNode { rolled_back: AtomicBool::new(false), parent }));
+        self.node = Some(Arc::new(TransactionNode { parent, ..TransactionNode::default() }));
     }
 
     /// The innermost one ended. Keys touched in a savepoint that rolled back stay: a superfluous intent is
     /// harmless.
     pub(crate) fn ended(&mut self, committed: bool) {
         let Some(node) = self.node.take() else { return };
-        node.rolled_back.store(!committed, Ordering::Release);
+        match committed {
+            true => node.committed.store(true, Ordering::Release),
+            false => node.rolled_back.store(true, Ordering::Release),
+        }
         self.node.clone_from(&node.parent);
+        self.units.retain(|unit| *unit < self.depth);
         // A rollback mends what broke inside.
         self.broken.take_if(|broken| broken.depth >= self.depth);
         self.depth -= 1;
@@ -217,6 +311,7 @@ impl Transaction {
             self.touched = Touched::default();
             self.hooks = Deferred::default();
             self.broken = None;
+            self.unobserved = false;
         }
     }
 }

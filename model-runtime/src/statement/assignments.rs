@@ -42,6 +42,14 @@ pub struct SqlSet<'q, DB: Backend> {
     sql: Sql<'q, DB>,
 }
 
+impl<DB: Backend> Clone for SqlSet<'_, DB> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<DB: Backend> Copy for SqlSet<'_, DB> {}
+
 impl<DB: Backend> std::fmt::Debug for SqlSet<'_, DB> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SqlSet").field("column", &self.column).finish_non_exhaustive()

@@ -2,9 +2,29 @@
 use crate::schema::Catalog;
 use diesel::backend::Backend;
 use diesel::deserialize;
-use diesel::query_builder::AstPass;
+use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::result::QueryResult;
 use diesel::row::Row;
+
+/// Which errors of a statement may have ended the whole transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndedBy {
+    /// None: the database keeps the transaction until it is told.
+    Nothing,
+    /// All but those of a constraint.
+    OtherThanConstraints,
+    /// Any.
+    AnyError,
+}
+
+/// How a database is asked whether a transaction is open that can still be committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenTransaction {
+    /// It carries out this SQL only inside one; elsewhere it is an error that leaves nothing behind.
+    Accepts(&'static str),
+    /// It refuses this SQL inside one; elsewhere the SQL opens one.
+    Refuses(&'static str),
+}
 
 /// A backend that the statements of this crate run on, and how its SQL differs from the common one.
 ///
@@ -23,11 +43,17 @@ pub trait Dialect: Backend + 'static {
     /// Whether the assignments of one UPDATE all read the old row. Without it the table is joined to itself
     /// where they read each other's columns.
     const OLD_ROW_IN_SET: bool = true;
-    /// Whether a deadlock ends the whole transaction, whatever savepoints there are.
-    const DEADLOCK_ENDS_TRANSACTION: bool = false;
     /// Whether a failed statement ends the transaction up to the innermost savepoint, and COMMIT then rolls back
     /// without saying so.
     const FAILURE_ENDS_TRANSACTION: bool = false;
+    /// Which errors may have ended the whole transaction, whatever savepoints there are, so that the database is asked
+    /// with [`IS_OPEN`](Self::IS_OPEN) after them.
+    const ENDED_BY: EndedBy = EndedBy::Nothing;
+    /// How the database is asked whether a transaction is open that can still be committed.
+    const IS_OPEN: OpenTransaction = OpenTransaction::Accepts("SAVEPOINT model_runtime_probe");
+    /// Whether a SELECT can lock the rows that it reads, with [`LOCKING`](Self::LOCKING). Without it a transaction that
+    /// has written has the whole database for itself.
+    const LOCKS_ROWS: bool = true;
     /// Makes an INSERT leave the table as it is where a unique key stands in the way, and nothing else; without it the
     /// statement runs in a savepoint and fails.
     const UNLESS_THERE: Option<&'static str> = Some(" ON CONFLICT DO NOTHING");
@@ -35,7 +61,10 @@ pub trait Dialect: Backend + 'static {
     const DEFAULT_VALUES: &'static str = " DEFAULT VALUES";
     /// The key that the last INSERT of this connection was assigned; asked for without [`RETURNING`](Self::RETURNING).
     const LAST_INSERT_ID: &'static str = "LAST_INSERT_ID()";
-    /// Locks the rows that a SELECT reads; asked for without [`RETURNING`](Self::RETURNING).
+    /// Makes [`LAST_INSERT_ID`](Self::LAST_INSERT_ID) none until an INSERT assigns one; asked for without
+    /// [`RETURNING`](Self::RETURNING).
+    const FORGET_INSERT_ID: &'static str = "";
+    /// Locks the rows that a SELECT reads.
     const LOCKING: &'static str = " FOR UPDATE";
     /// The operator that divides integers and truncates towards zero.
     const INTEGER_DIVISION: &'static str = " / ";
@@ -56,6 +85,12 @@ pub trait Dialect: Backend + 'static {
     /// # Errors
     /// What the query builder reports.
     fn identifier(name: &str) -> QueryResult<String>;
+
+    /// A part of a statement as SQL, without its values.
+    ///
+    /// # Errors
+    /// What the query builder reports.
+    fn sql_of(fragment: &dyn QueryFragment<Self>) -> QueryResult<String>;
 
     /// Binds a text that may be NULL.
     ///
@@ -94,9 +129,16 @@ macro_rules! binds {
         }
 
         fn table_name(write: fn(AstPass<'_, '_, Self>) -> QueryResult<()>) -> QueryResult<String> {
-            use diesel::query_builder::{QueryBuilder, QueryFragment};
+            use diesel::query_builder::QueryBuilder;
             let mut out = <Self as Backend>::QueryBuilder::default();
             QueryFragment::<Self>::to_sql(&super::text::Named(write), &mut out, &Self)?;
+            Ok(out.finish())
+        }
+
+        fn sql_of(fragment: &dyn QueryFragment<Self>) -> QueryResult<String> {
+            use diesel::query_builder::QueryBuilder;
+            let mut out = <Self as Backend>::QueryBuilder::default();
+            fragment.to_sql(&mut out, &Self)?;
             Ok(out.finish())
         }
 
@@ -123,6 +165,11 @@ macro_rules! binds {
 impl Dialect for diesel::sqlite::Sqlite {
     // RETURNING keeps the rows in a table of its own, which costs as much as the update.
     const STORES_AS_BOUND: bool = true;
+    // A conflict clause, a trigger's RAISE, a full disk and others roll back by themselves.
+    const ENDED_BY: EndedBy = EndedBy::AnyError;
+    const IS_OPEN: OpenTransaction = OpenTransaction::Refuses("BEGIN");
+    const LOCKS_ROWS: bool = false;
+    const LOCKING: &'static str = "";
     const CATALOG: Option<&'static Catalog> = Some(&crate::schema::SQLITE);
 
     binds!();
@@ -141,7 +188,12 @@ impl Dialect for diesel::mysql::Mysql {
     const RETURNING: bool = false;
     const STORES_AS_BOUND: bool = true;
     const OLD_ROW_IN_SET: bool = false;
-    const DEADLOCK_ENDS_TRANSACTION: bool = true;
+    // A deadlock, a snapshot that is too old, a lock time-out under `innodb_rollback_on_timeout`.
+    const ENDED_BY: EndedBy = EndedBy::OtherThanConstraints;
+    // Outside a transaction SAVEPOINT does nothing, and there is none to release.
+    const IS_OPEN: OpenTransaction =
+        OpenTransaction::Accepts("SAVEPOINT model_runtime_probe; RELEASE SAVEPOINT model_runtime_probe");
+    const FORGET_INSERT_ID: &'static str = "DO LAST_INSERT_ID(0)";
     // `INSERT IGNORE` would also store what the row may not have.
     const UNLESS_THERE: Option<&'static str> = None;
     const DEFAULT_VALUES: &'static str = " () VALUES ()";

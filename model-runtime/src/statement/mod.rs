@@ -4,12 +4,14 @@
 //! shape of its expressions alone, in the order of the struct, and [`Shapes`] bounds how many there are.
 mod assignments;
 mod dialect;
+mod plain;
 mod shapes;
 mod text;
 
 pub use assignments::{Assignments, SqlSet};
 pub(crate) use assignments::{Guarded, Pair, Purpose};
-pub use dialect::Dialect;
+pub use dialect::{Dialect, EndedBy, OpenTransaction};
+pub(crate) use plain::decides_by_the_row;
 pub use shapes::Shapes;
 pub(crate) use shapes::shape_of_predicate;
 pub use text::Statement;

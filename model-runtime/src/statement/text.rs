@@ -127,24 +127,33 @@ impl<'q, DB: Dialect> Statement<'q, DB> {
         self.sql(" WHERE ").all(pairs, row)
     }
 
-    /// ` WHERE a IN (…, …)`, or ` WHERE (a = … AND b = …) OR (a = … AND b = …)` for several columns.
-    pub(crate) fn matching_any(mut self, alternatives: Vec<Vec<Pair<'q, DB>>>) -> Self {
+    /// ` WHERE (a IN (…, …))`, or ` WHERE ((a = … AND b = …) OR (a = … AND b = …))` for several columns.
+    pub(crate) fn matching_any(self, alternatives: Vec<Vec<Pair<'q, DB>>>) -> Self {
+        self.matching_any_of(alternatives, None)
+    }
+
+    /// The same of the columns of the table `row`.
+    pub(crate) fn matching_any_of(
+        mut self,
+        alternatives: Vec<Vec<Pair<'q, DB>>>,
+        row: Option<TableName<DB>>,
+    ) -> Self {
         let one_value = |pairs: &Vec<Pair<'q, DB>>| matches!(&pairs[..], [pair] if !pair.is_null);
         if !alternatives.iter().all(one_value) {
             for (i, pairs) in alternatives.into_iter().enumerate() {
-                self = self.sql(if i == 0 { " WHERE (" } else { " OR (" }).all(pairs, None).sql(")");
+                self = self.sql(if i == 0 { " WHERE ((" } else { " OR (" }).all(pairs, row).sql(")");
             }
-            return self;
+            return self.sql(")");
         }
         for (i, pair) in alternatives.into_iter().flatten().enumerate() {
             let function = pair.function;
             self = match i {
-                0 => self.sql(" WHERE ").form(function, |out| out.name(pair.column)).sql(" IN ("),
+                0 => self.sql(" WHERE (").form(function, |out| out.column(row, pair.column)).sql(" IN ("),
                 _ => self.sql(", "),
             };
-            self = self.form(function, |out| out.term(pair, None));
+            self = self.form(function, |out| out.term(pair, row));
         }
-        self.sql(")")
+        self.sql("))")
     }
 
     fn all(mut self, pairs: Vec<Pair<'q, DB>>, row: Option<TableName<DB>>) -> Self {
