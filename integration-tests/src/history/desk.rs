@@ -1,7 +1,7 @@
 //! What a thread of a worker keeps from one operation to the next, whichever connection it is on.
 use super::event::{Event, Log, TOLD, What, now};
 use super::fault::{Defect, Fault, Point, Trial};
-use super::ledger::{REGISTERS, SOME};
+use super::ledger::{ABSENT, REGISTERS, SOME};
 use super::link::Database;
 use super::model::{History, Part, code};
 use super::orders::Orders;
@@ -218,7 +218,9 @@ impl<'w> Desk<'w> {
             let event = Event::new(What::Misread, self.number, register);
             return self.log.add(Event { count: 1, begin, end, ..event });
         };
-        if self.runs[at].v != v || end > self.runs[at].earliest_end + LONGEST_RUN {
+        // A key can be absent, there and absent again.
+        let another = self.runs[at].v != v || v == ABSENT;
+        if another || end > self.runs[at].earliest_end + LONGEST_RUN {
             self.end_run(register);
         }
         let run = &mut self.runs[at];

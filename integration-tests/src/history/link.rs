@@ -53,25 +53,28 @@ impl Database {
         }
     }
 
-    /// What a connection runs to be at the level.
+    /// What a worker's connection runs to be at the level.
     #[must_use]
     pub fn at_level(self, level: Trial) -> Vec<String> {
+        let mut out = vec![self.patience().to_owned()];
         match (self, level) {
-            (Self::Sqlite, _) => Vec::new(),
+            (Self::Sqlite, _) => {}
             (Self::Postgres, level) => {
-                vec![format!("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL {level}")]
+                out.push(format!("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL {level}"));
             }
             (Self::Mysql, Trial::SnapshotIsolation) => {
-                let level = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
-                vec![level.to_owned(), "SET SESSION innodb_snapshot_isolation = ON".to_owned()]
+                out.push("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ".to_owned());
+                out.push("SET SESSION innodb_snapshot_isolation = ON".to_owned());
             }
-            (Self::Mysql, level) => vec![format!("SET SESSION TRANSACTION ISOLATION LEVEL {level}")],
+            (Self::Mysql, level) => {
+                out.push(format!("SET SESSION TRANSACTION ISOLATION LEVEL {level}"));
+            }
         }
+        out
     }
 
     /// Lock waits end well before an intent does, as the documentation asks.
-    #[must_use]
-    pub fn patience(self) -> &'static str {
+    fn patience(self) -> &'static str {
         match self {
             Self::Sqlite => "PRAGMA busy_timeout = 200",
             Self::Postgres => "SET lock_timeout = '200ms'",
@@ -128,7 +131,6 @@ pub trait Link: LoadConnection<Backend: Dialect> + SimpleConnection + Sized + 's
     fn open(url: &str, setup: &str) -> Result<Self, AnyError> {
         let mut conn = Self::establish(url)?;
         conn.batch_execute(setup)?;
-        conn.batch_execute(Self::DATABASE.patience())?;
         Ok(conn)
     }
 }
@@ -145,7 +147,7 @@ pub trait AsyncLink: AsyncConnection<Backend: Dialect> + SimpleAsyncConnection +
     fn open(url: &str, setup: &str) -> impl Future<Output = Result<Self, AnyError>> {
         async move {
             let mut conn = Self::establish(url).await?;
-            for statement in setup.split(';').chain([Self::DATABASE.patience()]) {
+            for statement in setup.split(';') {
                 conn.batch_execute(statement).await?;
             }
             Ok(conn)

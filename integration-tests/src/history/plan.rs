@@ -118,8 +118,8 @@ fn part_step(rng: &mut Rng) -> Step {
         5..=7 => Step::PartRename(part, age),
         8 => Step::PartSwapSlugs(one, other),
         9 => Step::PartSwapCodes(one, other),
-        10 => Step::PartDelete(part),
-        11 => Step::PartDeletePicked,
+        10 if rng.bool() => Step::PartDelete(part),
+        10 => Step::PartDeletePicked,
         _ => Step::PartCreate(part, rng.u8(..PARTS)),
     }
 }
