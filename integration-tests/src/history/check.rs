@@ -5,7 +5,7 @@
 //! before it began. And at most one whose write had started before it ended, and that was committed.
 use super::event::{Event, What};
 use super::exposure::{Cause, Exposure, exposures};
-use super::ledger::{self, ABSENT, Dispute, Entry, GROUPS, Version, Write};
+use super::ledger::{self, Dispute, Entry, GROUPS, Version, Write};
 use std::collections::HashMap;
 use std::fmt;
 
@@ -134,8 +134,8 @@ fn misreads(history: &History) -> Vec<Finding> {
 /// What one lookup could return.
 struct Register {
     versions: Vec<Version>,
-    places: HashMap<i64, usize>,
-    absences: Vec<usize>,
+    /// Of each value: several where the key was absent several times, or a write was repeated.
+    places: HashMap<i64, Vec<usize>>,
     /// When the write of each version began, and when it had returned.
     started: Vec<u64>,
     acked: Heights,
@@ -143,29 +143,22 @@ struct Register {
 
 impl Register {
     fn new(versions: Vec<Version>, writes: &HashMap<i64, Write>) -> Self {
-        let (mut places, mut absences, mut acked) = (HashMap::new(), Vec::new(), vec![(0, 0)]);
+        let (mut places, mut acked) = (HashMap::<i64, Vec<usize>>::new(), vec![(0, 0)]);
         for (place, version) in versions.iter().enumerate() {
-            match version.v {
-                ABSENT => absences.push(place),
-                v => drop(places.insert(v, place)),
-            }
+            places.entry(version.v).or_default().push(place);
             if let Some(Write { said: Some((What::Acked, at)), .. }) = writes.get(&version.mark) {
                 acked.push((*at, place));
             }
         }
         let started = |version: &Version| writes.get(&version.mark).map_or(0, |write| write.started);
         let started = versions.iter().map(started).collect();
-        Self { versions, places, absences, started, acked: Heights::new(acked) }
+        Self { versions, places, started, acked: Heights::new(acked) }
     }
 
     /// The place of what a read returned, the newest that it can be; `None` where it was never there.
     fn place(&self, read: &Event) -> Option<usize> {
         let begun = |place: &&usize| self.started[**place] < read.end;
-        match read.v {
-            ABSENT => self.absences.iter().rev().find(begun),
-            v => self.places.get(&v).filter(begun),
-        }
-        .copied()
+        self.places.get(&read.v)?.iter().rev().find(begun).copied()
     }
 
     fn check(&self, history: &History, register: u8, exposed: &[Exposure]) -> Vec<Finding> {
@@ -174,9 +167,8 @@ impl Register {
             let processes = history.processes.iter().enumerate();
             processes.flat_map(|(at, log)| log.iter().filter(of_register).map(move |read| (at, read)))
         };
-        // When a key was absent several times, nobody can say which time was seen.
-        let seen = reads().filter(|(_, read)| read.v != ABSENT);
-        let seen = seen.filter_map(|(_, read)| Some((read.end, self.place(read)?)));
+        // Of several places nobody can say which one was seen.
+        let seen = reads().filter_map(|(_, read)| Some((read.end, *self.places.get(&read.v)?.first()?)));
         let known = Heights::new(seen.chain(self.acked.0.iter().copied()).collect());
         let mut out = Vec::new();
         for (process, read) in reads() {
@@ -226,7 +218,7 @@ pub fn around(history: &History, group: u8, marks: &[i64], end: u64, count: usiz
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::ledger::REGISTERS;
+    use crate::history::ledger::{ABSENT, REGISTERS};
 
     fn read(v: i64, begin: u64, end: u64) -> Event {
         Event { v, begin, end, count: 1, ..Event::new(What::Read, 0, 0) }

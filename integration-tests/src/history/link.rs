@@ -56,7 +56,7 @@ impl Database {
     /// What a worker's connection runs to be at the level.
     #[must_use]
     pub fn at_level(self, level: Trial) -> Vec<String> {
-        let mut out = vec![self.patience().to_owned()];
+        let mut out = Vec::new();
         match (self, level) {
             (Self::Sqlite, _) => {}
             (Self::Postgres, level) => {
@@ -71,15 +71,6 @@ impl Database {
             }
         }
         out
-    }
-
-    /// Lock waits end well before an intent does, as the documentation asks.
-    fn patience(self) -> &'static str {
-        match self {
-            Self::Sqlite => "PRAGMA busy_timeout = 200",
-            Self::Postgres => "SET lock_timeout = '200ms'",
-            Self::Mysql => "SET max_statement_time = 0.2",
-        }
     }
 
     /// Cuts the connection of that number from the server's side.
@@ -108,6 +99,8 @@ fn run_once<C: Connection>(url: &str, statement: &str) {
 pub trait Link: LoadConnection<Backend: Dialect> + SimpleConnection + Sized + 'static {
     /// Of which database.
     const DATABASE: Database;
+    /// Lock waits end well before an intent does, as the documentation asks.
+    const PATIENCE: &'static str;
 
     /// What cuts this connection from the server's side; `None` where there is no server.
     fn cut(&mut self, url: &str) -> Option<Box<dyn Fn()>>;
@@ -139,6 +132,8 @@ pub trait Link: LoadConnection<Backend: Dialect> + SimpleConnection + Sized + 's
 pub trait AsyncLink: AsyncConnection<Backend: Dialect> + SimpleAsyncConnection + Sized + 'static {
     /// Of which database.
     const DATABASE: Database;
+    /// Lock waits end well before an intent does, as the documentation asks.
+    const PATIENCE: &'static str;
 
     /// What cuts this connection from the server's side; `None` where there is no server.
     fn cut(&mut self, url: &str) -> impl Future<Output = Option<Box<dyn Fn()>>>;
@@ -160,9 +155,10 @@ pub trait AsyncLink: AsyncConnection<Backend: Dialect> + SimpleAsyncConnection +
     }
 }
 
-macro_rules! link { ($connection:ty, $asynchronous:ty, $database:ident, $number:literal) => {
+macro_rules! link { ($database:ident, $number:literal, $connection:ty: $wait:literal, $asynchronous:ty: $waits:literal) => {
     impl Link for $connection {
         const DATABASE: Database = Database::$database;
+        const PATIENCE: &'static str = $wait;
 
         fn cut(&mut self, url: &str) -> Option<Box<dyn Fn()>> {
             let id = diesel::select(sql::<BigInt>($number)).get_result(self).ok()?;
@@ -180,6 +176,7 @@ macro_rules! link { ($connection:ty, $asynchronous:ty, $database:ident, $number:
 
     impl AsyncLink for $asynchronous {
         const DATABASE: Database = Database::$database;
+        const PATIENCE: &'static str = $waits;
 
         async fn cut(&mut self, url: &str) -> Option<Box<dyn Fn()>> {
             let id = diesel::select(sql::<BigInt>($number));
@@ -189,6 +186,20 @@ macro_rules! link { ($connection:ty, $asynchronous:ty, $database:ident, $number:
     }
 } }
 
-link!(SqliteConnection, SyncConnectionWrapper<SqliteConnection>, Sqlite, "0");
-link!(PgConnection, AsyncPgConnection, Postgres, "pg_backend_pid()::bigint");
-link!(MysqlConnection, AsyncMysqlConnection, Mysql, "CONNECTION_ID()");
+link!(
+    Sqlite, "0",
+    SqliteConnection: "PRAGMA busy_timeout = 200",
+    SyncConnectionWrapper<SqliteConnection>: "PRAGMA busy_timeout = 200"
+);
+link!(
+    Postgres, "pg_backend_pid()::bigint",
+    PgConnection: "SET lock_timeout = '200ms'",
+    AsyncPgConnection: "SET lock_timeout = '200ms'"
+);
+// The C library waits for ever where a statement that locks several rows is ended by `max_statement_time`: it takes no
+// lock that is not free. So deadlocks are between async connections.
+link!(
+    Mysql, "CONNECTION_ID()",
+    MysqlConnection: "SET innodb_lock_wait_timeout = 0",
+    AsyncMysqlConnection: "SET max_statement_time = 0.2"
+);

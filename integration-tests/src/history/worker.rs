@@ -127,8 +127,9 @@ fn on<C: Link>(
     while !over.load(Ordering::Relaxed) {
         let (url, level) = (&desk.orders.url, desk.level(C::DATABASE));
         let mut conn = C::open(url, &desk.orders.setup).unwrap_or_else(|error| unreachable_database(&error));
-        let set = C::DATABASE.at_level(level);
-        set.iter().try_for_each(|statement| conn.batch_execute(statement)).unwrap();
+        for statement in C::DATABASE.at_level(level).iter().map(String::as_str).chain([C::PATIENCE]) {
+            conn.batch_execute(statement).unwrap();
+        }
         desk.connected(conn.cut(url));
         work(&mut conn, cache, desk, over);
     }
@@ -156,8 +157,8 @@ async fn open<C: AsyncLink>(desk: &mut Desk<'_>) -> C {
     let (url, level) = (&desk.orders.url, desk.level(C::DATABASE));
     let conn = C::open(url, &desk.orders.setup).await;
     let mut conn = conn.unwrap_or_else(|error| unreachable_database(&error));
-    for statement in C::DATABASE.at_level(level) {
-        conn.batch_execute(&statement).await.unwrap();
+    for statement in C::DATABASE.at_level(level).iter().map(String::as_str).chain([C::PATIENCE]) {
+        conn.batch_execute(statement).await.unwrap();
     }
     desk.connected(conn.cut(url).await);
     conn
