@@ -121,7 +121,7 @@ on_every_database! {
         logged();
         p.update().events(5).execute(&mut db).unwrap();
         assert_eq!(logged(), ["before Update events=true", "Update theirs events"]);
-        assert_eq!(p.name, "pump", "memory takes the assigned fields alone");
+        assert_eq!(p.name, "theirs", "memory takes what the statement returned");
     }
 
     fn upserts_and_writes_by_predicate_are_seen_as_the_table_says(conn) {
