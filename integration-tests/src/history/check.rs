@@ -5,9 +5,10 @@
 //! before it began. And at most one whose write had started before it ended, and that was committed.
 use super::event::{Event, What};
 use super::exposure::{Cause, Exposure, exposures};
-use super::ledger::{self, Dispute, Entry, GROUPS, Version, Write};
+use super::ledger::{self, Dispute, Entry, KEYS, Version, Write};
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 
 /// Everything that was logged.
 #[derive(Debug, Default)]
@@ -110,12 +111,13 @@ impl Heights {
 #[must_use]
 pub fn check(history: &History) -> Findings {
     let writes = ledger::writes(history.processes.iter().flatten().copied());
-    let exposed: Vec<Vec<Exposure>> = (0..GROUPS).map(|group| exposures(history, group)).collect();
+    let exposed: Vec<Vec<Exposure>> = (0..KEYS).map(|key| exposures(history, key)).collect();
     let registers = ledger::registers(&history.initial, &history.ledger);
     let mut reads = misreads(history);
     for (register, versions) in (0..).zip(registers) {
-        let exposed = &exposed[usize::from(ledger::group(register))];
-        reads.extend(Register::new(versions, &writes).check(history, register, exposed));
+        let keys = ledger::keys_of(register).flat_map(|key| exposed[usize::from(key)].iter().copied());
+        let exposed: Vec<Exposure> = keys.collect();
+        reads.extend(Register::new(versions, &writes).check(history, register, &exposed));
     }
     Findings { reads, writes: ledger::disputes(&writes, &history.ledger) }
 }
@@ -196,23 +198,26 @@ fn excuse(exposed: &[Exposure], since: u64, begin: u64) -> Option<Cause> {
     exposed.iter().find(spans).map(|span| span.cause)
 }
 
-/// What happened before a moment to the rows of a group and to the writes of these marks, in order.
+/// What happened between two moments to what a lookup may return, and to the writes of these marks; in order.
 #[must_use]
-pub fn around(history: &History, group: u8, marks: &[i64], end: u64, count: usize) -> Vec<(usize, Event)> {
-    let said = [What::Started, What::Acked, What::RolledBack, What::Refused, What::Unknown];
-    let concerns = |event: &&Event| {
-        let write = said.contains(&event.what);
-        event.begin <= end
-            && if write { marks.contains(&event.v) } else { ledger::group(event.row) == group }
+pub fn around(history: &History, register: u8, marks: &[i64], times: Range<u64>) -> Vec<(usize, Event)> {
+    let keys = ledger::keys_of(register);
+    let concerns = |event: &&Event| match event.what {
+        What::Started | What::Acked | What::RolledBack | What::Refused | What::Unknown => {
+            marks.contains(&event.v)
+        }
+        What::Read | What::Misread | What::Tried | What::Looked => false,
+        _ => event.row == u8::MAX || keys.contains(&event.row),
     };
+    let concerns = |event: &&Event| times.contains(&event.begin) && concerns(event);
     let mut out: Vec<(usize, Event)> = Vec::new();
     for (process, log) in history.processes.iter().enumerate() {
         out.extend(log.iter().filter(concerns).map(|event| (process, *event)));
     }
-    let before = history.losses.iter().filter(|event| event.begin <= end);
-    out.extend(before.map(|event| (usize::MAX, *event)));
+    let losses = history.losses.iter().filter(|event| times.contains(&event.begin));
+    out.extend(losses.map(|event| (usize::MAX, *event)));
     out.sort_by_key(|(_, event)| event.begin);
-    out.split_off(out.len().saturating_sub(count))
+    out
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 use super::check::{History as Seen, check};
 use super::crew::Crew;
 use super::event::{Event, What, now};
-use super::exposure::exposures;
+use super::exposure::exposures_of;
 use super::fault::Defect;
-use super::ledger::{ABSENT, REGISTERS, code_register, group, slug_register};
+use super::ledger::{ABSENT, REGISTERS, code_register, slug_register};
 use super::link::{Database, Link};
 use super::model::{History, Part, code, histories, parts, schema, slot, slug};
 use super::orders::Orders;
@@ -267,7 +267,7 @@ where
         }
         let stale: Vec<_> = read.into_iter().filter(|(at, v)| *v != stored[usize::from(*at)]).collect();
         for (register, v) in stale {
-            let open = exposures(history, group(register));
+            let open = exposures_of(history, register);
             if open.iter().any(|exposure| exposure.until == u64::MAX) {
                 *self.tally.left.entry(history.round()).or_default() += 1;
             } else {

@@ -36,10 +36,16 @@ type Process = [Event];
 /// A statement whose future was dropped goes on until it ends: no longer than it waits for a lock, and a little more.
 const LINGERS: u64 = 300_000_000;
 
-/// The exposures of a group of rows, merged and in order.
+/// The exposures of what a lookup may return.
 #[must_use]
-pub fn exposures(history: &History, group: u8) -> Vec<Exposure> {
-    let (groups, processes) = (ledger::groups(&history.ledger), &history.processes);
+pub fn exposures_of(history: &History, register: u8) -> Vec<Exposure> {
+    ledger::keys_of(register).flat_map(|key| exposures(history, key)).collect()
+}
+
+/// The exposures of a cache key, merged and in order.
+#[must_use]
+pub fn exposures(history: &History, key: u8) -> Vec<Exposure> {
+    let (keys, processes) = (ledger::keys(&history.ledger), &history.processes);
     let mut out = Vec::new();
     for process in processes {
         let died = process.iter().find(|event| event.what == What::Died).map(|event| event.begin);
@@ -49,11 +55,11 @@ pub fn exposures(history: &History, group: u8) -> Vec<Exposure> {
         for thread in threads {
             let own = process.iter().filter(|event| event.thread == thread).filter(|event| {
                 // What the database does not have exposes nothing.
-                let committed = || groups.get(&event.v).is_some_and(|groups| groups.contains(&group));
-                if is_of_mark(event.what) { committed() } else { event.row == group }
+                let committed = || keys.get(&event.v).is_some_and(|keys| keys.contains(&key));
+                if is_of_mark(event.what) { committed() } else { event.row == key }
             });
             for write in writes(own.copied(), died.unwrap_or(u64::MAX)) {
-                out.extend(write.exposure(processes, process, &history.losses, group));
+                out.extend(write.exposure(processes, process, &history.losses, key));
             }
         }
     }
@@ -109,7 +115,7 @@ impl Write {
         processes: &[Vec<Event>],
         own: &Process,
         losses: &[Event],
-        group: u8,
+        key: u8,
     ) -> Option<Exposure> {
         let (from, cause) = match self.placed {
             None => (self.bare_from, Cause::Away),
@@ -125,7 +131,7 @@ impl Write {
             return None;
         }
         let until = self.released.unwrap_or_else(|| {
-            let heals = |event: &&Event| event.row == group && event.begin >= self.done;
+            let heals = |event: &&Event| event.row == key && event.begin >= self.done;
             let own = own.iter().filter(heals);
             let own = own.filter(|event| matches!(event.what, What::Drained | What::Released));
             let others = processes.iter().flatten().filter(heals).filter(|event| event.what == What::Placed);

@@ -3,12 +3,15 @@ use super::check::{Finding, Findings, History, around};
 use super::event::{Event, What};
 use super::exposure::Cause;
 use super::fault::{Fault, Point, Trial};
-use super::ledger::{Dispute, group, groups};
-use std::collections::BTreeMap;
+use super::ledger::{Dispute, keys, keys_of};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 
 /// How much of a row's past is printed with a finding.
 const PAST: usize = 40;
+
+/// How long before a newer value was known that past begins, in nanoseconds.
+const BEFORE: u64 = 30_000_000;
 
 /// What strikes in a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,10 +138,17 @@ fn told(history: &History, finding: &Finding) -> String {
          read began\n",
         read.row, read.v,
     );
-    let group = group(read.row);
-    let of_group = groups(&history.ledger).into_iter().filter(|(_, groups)| groups.contains(&group));
-    let marks: Vec<i64> = of_group.map(|(mark, _)| mark).collect();
-    tell(&mut out, &around(history, group, &marks, zero, PAST), zero);
+    let of_lookup = |keys: &BTreeSet<u8>| keys.iter().any(|key| keys_of(read.row).contains(key));
+    let marks = keys(&history.ledger).into_iter().filter(|(_, keys)| of_lookup(keys));
+    let marks: Vec<i64> = marks.map(|(mark, _)| mark).collect();
+    let mut events = around(history, read.row, &marks, since.saturating_sub(BEFORE)..zero);
+    events.truncate(PAST);
+    tell(&mut out, &events, zero);
+    let entries = history.ledger.iter().filter(|entry| marks.contains(&entry.mark));
+    let at = entries.clone().position(|entry| Some(entry.v) == *bound).unwrap_or(0);
+    for entry in entries.skip((at + 1).saturating_sub(PAST / 4)).take(PAST / 2) {
+        let _ = writeln!(out, "  {entry:?}");
+    }
     out
 }
 

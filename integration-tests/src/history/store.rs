@@ -51,7 +51,7 @@ impl fmt::Debug for FaultyStore {
 }
 
 impl FaultyStore {
-    /// A store at `url`; `rows` are the groups of the rows by their keys.
+    /// A store at `url`; `rows` are the numbers of the keys.
     #[must_use]
     pub fn new(url: &str, rows: HashMap<String, u8>, log: Arc<Log>, defect: Option<Defect>) -> Self {
         // A time-out must not decide what a fault is meant to decide.

@@ -1,13 +1,13 @@
 //! A process that reads and writes through the cache and logs what it saw, until its input ends.
 use super::desk::Desk;
 use super::event::{Event, Log, What};
-use super::ledger::GROUPS;
+use super::ledger::part_keys;
 use super::link::{AsyncLink, Database, Link};
-use super::model::{History, Part, code, histories, slot, slug};
+use super::model::{History, Part, histories, slug};
 use super::orders::Orders;
 use super::steps;
 use super::store::FaultyStore;
-use super::{INTENT_LIFETIME, LEASE, PARTS, ROWS};
+use super::{INTENT_LIFETIME, LEASE, ROWS};
 use diesel::{MysqlConnection, PgConnection, SqliteConnection};
 use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 use diesel_async::{AsyncMysqlConnection, AsyncPgConnection};
@@ -42,7 +42,7 @@ where
 {
     let log = Arc::new(Log::create(&orders.log).unwrap());
     let rows = load::<C>(orders);
-    let store = Arc::new(FaultyStore::new(&orders.redis, groups(&rows), log.clone(), orders.defect));
+    let store = Arc::new(FaultyStore::new(&orders.redis, keys(&rows), log.clone(), orders.defect));
     let cache = Cache::builder().store(store.clone()).intent_lifetime(INTENT_LIFETIME).lease(LEASE);
     let cache = cache.build().unwrap();
     let over = AtomicBool::new(false);
@@ -99,14 +99,12 @@ where
     db.transaction(|db| History::get_from_cache(db, histories::slug, slug(row)))
 }
 
-/// Which cache key belongs to which group of rows.
-fn groups(rows: &[Tracked<History>]) -> HashMap<String, u8> {
+/// The cache keys, by number.
+fn keys(rows: &[Tracked<History>]) -> HashMap<String, u8> {
     let cache = Cache::memory();
-    let mut out: HashMap<_, _> = (0..).zip(rows).map(|(place, row)| (cache.row_key(&**row), place)).collect();
-    for code in (0..PARTS).map(code).flat_map(|code| [code.to_uppercase(), code]) {
-        out.insert(cache.row_key(&Part { code, slug: slot(0), v: 0 }), GROUPS - 1);
-    }
-    out
+    let parts = part_keys().map(|(key, code)| (cache.row_key(&Part { code, slug: String::new(), v: 0 }), key));
+    let rows = (0..).zip(rows).map(|(key, row)| (cache.row_key(&**row), key));
+    rows.chain(parts).collect()
 }
 
 fn work_sync(desk: &mut Desk<'_>, cache: &Cache, over: &AtomicBool) {
