@@ -21,6 +21,8 @@ const WITNESS: u32 = 10;
 const WRITES: u32 = 3;
 /// Of so many reads one is of a part.
 const PARTS_READ: u32 = 4;
+/// Errors in a row, after which a connection is replaced.
+const ENOUGH: u32 = 20;
 /// A defect of writes strikes one of so many.
 const SELDOM: u64 = 20;
 
@@ -68,7 +70,16 @@ impl Lookup {
     }
 }
 
-/// What an operation does next.
+/// What the next operation runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    SameSession,
+    /// On the same connection.
+    NewSession,
+    Reconnect,
+}
+
+/// What an operation does.
 pub(super) enum Turn {
     Read(Lookup),
     Write(Plan),
@@ -142,7 +153,7 @@ impl<'w> Desk<'w> {
     }
 
     fn log(&self, what: What, v: i64, count: u32, detail: u8) {
-        self.log.add(Event { v, count, detail, ..Event::new(what, self.number, u8::MAX) });
+        self.log.add(Event { detail, count, v, ..Event::new(what, self.number, u8::MAX) });
     }
 
     /// What was tried has come about.
@@ -279,12 +290,11 @@ impl<'w> Desk<'w> {
     }
 
     fn failed(&self, error: &Error) {
-        let unique = DatabaseErrorKind::UniqueViolation;
         match error {
             Error::OutOfBounds(_) => self.tried(Trial::RefusedBound),
             Error::Deadlock(_) => self.tried(Trial::Deadlock),
             Error::LockTimeout(_) => self.tried(Trial::LockTimeout),
-            Error::Database(DieselError::DatabaseError(kind, _)) if same(kind, &unique) => {
+            Error::Database(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => {
                 self.tried(Trial::UniqueViolation);
             }
             _ => {}
@@ -297,7 +307,7 @@ impl<'w> Desk<'w> {
             // Without a server no answer is lost.
             Error::Database(DieselError::DatabaseError(kind, info)) => {
                 self.orders.database == Database::Sqlite
-                    || REFUSALS.iter().any(|refusal| same(kind, refusal))
+                    || refuses(kind)
                     || REFUSED.iter().any(|text| info.message().contains(text))
             }
             Error::Database(_) => false,
@@ -320,7 +330,7 @@ impl<'w> Desk<'w> {
 
     /// What was written since then is rolled back.
     pub(super) fn undo(&mut self, from: usize) {
-        self.settle(from, |rows| Came::RolledBack(rows));
+        self.settle(from, Came::RolledBack);
     }
 
     fn settle(&mut self, from: usize, came: impl Fn(u32) -> Came) {
@@ -349,24 +359,28 @@ impl<'w> Desk<'w> {
     }
 
     /// A callback panicked, before COMMIT was sent.
-    pub(super) fn panicked(&mut self) {
+    pub(super) fn panicked(&mut self) -> Next {
         self.undo(0);
+        self.next(Ok(()))
     }
 
     /// The operation was dropped. Where COMMIT was not sent, it never will be.
-    pub(super) fn dropped(&mut self) {
+    pub(super) fn dropped(&mut self) -> Next {
         self.dropped = true;
         match self.scene {
             Scene::Inside => self.undo(0),
             Scene::Alone | Scene::Committing => self.settle(0, |_| Came::Unknown),
         }
+        // A session remembers by itself what was dropped.
+        let forgets = self.orders.defect == Some(Defect::UnguardedDrop) || self.rng.bool();
+        if forgets { Next::NewSession } else { Next::SameSession }
     }
 
     /// A call panicked that no callback was to. The connection is not used on.
-    pub(super) fn crashed(&mut self) -> bool {
+    pub(super) fn crashed(&mut self) -> Next {
         self.tried(Trial::Crashed);
         self.dropped();
-        false
+        Next::Reconnect
     }
 
     /// Logs what became of the operation's writes. `told`: the cache was, before it returned.
@@ -376,7 +390,9 @@ impl<'w> Desk<'w> {
         for (mark, came) in std::mem::take(&mut self.book) {
             let seldom = mark.unsigned_abs() % SELDOM == 0;
             let (what, rows) = match came {
-                Came::RolledBack(rows) if defect == Some(Defect::LostWrite) && rows > 0 => (What::Acked, rows),
+                Came::RolledBack(rows) if defect == Some(Defect::LostWrite) && rows > 0 => {
+                    (What::Acked, rows)
+                }
                 Came::Done(_) if defect == Some(Defect::PhantomWrite) && seldom => (What::RolledBack, 0),
                 Came::Done(rows) => (What::Acked, rows),
                 Came::RolledBack(_) => (What::RolledBack, 0),
@@ -393,14 +409,15 @@ impl<'w> Desk<'w> {
         self.saving = None;
     }
 
-    /// Whether the connection is to be replaced, as an operation on it came to this.
-    pub(super) fn must_reconnect(&mut self, done: Result<(), &Error>) -> bool {
+    /// What the next operation runs on, as one came to this.
+    pub(super) fn next(&mut self, done: Result<(), &Error>) -> Next {
         let Err(error) = done else {
             self.errors = 0;
-            return false;
+            return Next::SameSession;
         };
         self.errors += 1;
-        self.dropped || self.errors > 20 || !self.is_refusal(error)
+        let sound = !self.dropped && self.errors < ENOUGH && self.is_refusal(error);
+        if sound { Next::SameSession } else { Next::Reconnect }
     }
 
     /// What a part's `save` returned, which counts no rows.
@@ -410,18 +427,18 @@ impl<'w> Desk<'w> {
 }
 
 /// What a server says when nothing was written.
-const REFUSALS: [DatabaseErrorKind; 6] = [
-    DatabaseErrorKind::UniqueViolation,
-    DatabaseErrorKind::ForeignKeyViolation,
-    DatabaseErrorKind::NotNullViolation,
-    DatabaseErrorKind::CheckViolation,
-    DatabaseErrorKind::SerializationFailure,
-    DatabaseErrorKind::ReadOnlyTransaction,
-];
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "not `Copy`: Diesel may add kinds with content")]
+fn refuses(kind: &DatabaseErrorKind) -> bool {
+    matches!(
+        kind,
+        DatabaseErrorKind::UniqueViolation
+            | DatabaseErrorKind::ForeignKeyViolation
+            | DatabaseErrorKind::NotNullViolation
+            | DatabaseErrorKind::CheckViolation
+            | DatabaseErrorKind::SerializationFailure
+            | DatabaseErrorKind::ReadOnlyTransaction
+    )
+}
 
 /// The same where Diesel has no kind for it.
 const REFUSED: [&str; 3] = ["current transaction is aborted", "Record has changed", "max_statement_time"];
-
-fn same(one: &DatabaseErrorKind, other: &DatabaseErrorKind) -> bool {
-    std::mem::discriminant(one) == std::mem::discriminant(other)
-}

@@ -117,8 +117,18 @@ where
         let redis = RedisServer::started_by(mortal);
         let (seed, defect) = (options.seed, options.defect);
         let (log, redis_url) = (std::path::PathBuf::new(), redis.url());
-        let orders =
-            Orders { database, url, setup, redis: redis_url, log, seed, marks: 0, chance: 0.0, lossy: false, defect };
+        let orders = Orders {
+            database,
+            url,
+            setup,
+            redis: redis_url,
+            log,
+            seed,
+            marks: 0,
+            chance: 0.0,
+            lossy: false,
+            defect,
+        };
         let style = ProgressStyle::with_template("{prefix} {bar:40} {pos}/{len} reads {eta} {msg}")?;
         let bar = ProgressBar::new(options.reads).with_style(style).with_prefix(database.name());
         let tally = Tally { database: database.name().to_owned(), ..Tally::default() };

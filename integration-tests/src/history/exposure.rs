@@ -88,7 +88,6 @@ fn writes(events: impl Iterator<Item = Event>, died: u64) -> Vec<Write> {
     let (mut out, mut open) = (Vec::new(), None::<Write>);
     for event in events {
         match (event.what, &mut open) {
-            (What::Started, Some(_)) => {}
             (What::Started, None) => {
                 open = Some(Write { bare_from: event.begin, placed: None, released: None, done: died });
             }

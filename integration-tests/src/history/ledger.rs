@@ -116,7 +116,8 @@ pub fn keys(ledger: &[Entry]) -> HashMap<i64, BTreeSet<u8>> {
         let keys = out.entry(entry.mark).or_default();
         match entry.kind {
             0 => keys.extend(entry.effects().iter().map(|(row, _)| *row)),
-            _ => keys.extend([&entry.was_code, &entry.code].into_iter().flatten().filter_map(|it| part_key(it))),
+            _ => keys
+                .extend([&entry.was_code, &entry.code].into_iter().flatten().filter_map(|it| part_key(it))),
         }
     }
     out
@@ -137,8 +138,7 @@ pub struct Write {
 pub const SOME: u32 = u32::MAX;
 
 /// All writes by their marks.
-#[must_use]
-pub fn writes(events: impl Iterator<Item = Event>) -> HashMap<i64, Write> {
+pub(super) fn writes(events: impl Iterator<Item = Event>) -> HashMap<i64, Write> {
     let mut out = HashMap::<i64, Write>::new();
     for event in events {
         match event.what {
@@ -180,8 +180,7 @@ impl Dispute {
 }
 
 /// Every `Ok` whose rows are not in the ledger, and every entry that nobody wrote or that was reported as not written.
-#[must_use]
-pub fn disputes(writes: &HashMap<i64, Write>, ledger: &[Entry]) -> Vec<Dispute> {
+pub(super) fn disputes(writes: &HashMap<i64, Write>, ledger: &[Entry]) -> Vec<Dispute> {
     let mut written = HashMap::<i64, u32>::new();
     for entry in ledger {
         *written.entry(entry.mark).or_default() += 1;
@@ -234,8 +233,15 @@ mod tests {
         assert_eq!(values(&all[code]), [0, 5, ABSENT]);
         assert_eq!(values(&all[slug]), [0, 5]);
         assert_eq!(values(&all[slug + 1]), [0, 5, ABSENT]);
-        assert_eq!(keys(&ledger)[&5], BTreeSet::from([ROWS, ROWS + 1, ROWS + 3]), "of both spellings, and of the other");
-        assert_eq!([keys_of(0), keys_of(ROWS), keys_of(ROWS + 1)], [0..1, ROWS..ROWS + 2, ROWS + 2..ROWS + 4]);
+        assert_eq!(
+            keys(&ledger)[&5],
+            BTreeSet::from([ROWS, ROWS + 1, ROWS + 3]),
+            "of both spellings, and of the other"
+        );
+        assert_eq!(
+            [keys_of(0), keys_of(ROWS), keys_of(ROWS + 1)],
+            [0..1, ROWS..ROWS + 2, ROWS + 2..ROWS + 4]
+        );
         assert_eq!(keys_of(ROWS + PARTS), ROWS..KEYS);
     }
 

@@ -3,7 +3,7 @@ use super::fault::Trial;
 use super::ledger::Entry;
 use super::model::{ledger, parts};
 use clap::ValueEnum;
-use diesel::connection::{CacheSize, LoadConnection, SimpleConnection};
+use diesel::connection::{CacheSize, LoadConnection, SimpleConnection, TransactionManagerStatus};
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
@@ -81,9 +81,7 @@ impl Database {
             Self::Postgres => Some(Box::new(move || {
                 run_once::<PgConnection>(&url, &format!("SELECT pg_terminate_backend({id})"));
             })),
-            Self::Mysql => {
-                Some(Box::new(move || run_once::<MysqlConnection>(&url, &format!("KILL {id}"))))
-            }
+            Self::Mysql => Some(Box::new(move || run_once::<MysqlConnection>(&url, &format!("KILL {id}")))),
         }
     }
 }
@@ -143,6 +141,7 @@ pub trait AsyncLink: AsyncConnection<Backend: Dialect> + SimpleAsyncConnection +
     fn cut(&mut self, url: &str) -> impl Future<Output = Option<Box<dyn Fn()>>>;
 
     /// A connection to the address; `setup` runs first.
+    #[must_use]
     fn open(url: &str, setup: &str) -> impl Future<Output = Result<Self, AnyError>> {
         async move {
             let mut conn = Self::establish(url).await?;
@@ -155,40 +154,42 @@ pub trait AsyncLink: AsyncConnection<Backend: Dialect> + SimpleAsyncConnection +
 
     /// Makes the connection believe that it is sound and in no transaction.
     fn believe_in(&mut self) {
-        *Self::TransactionManager::transaction_manager_status_mut(self) = Default::default();
+        *Self::TransactionManager::transaction_manager_status_mut(self) = TransactionManagerStatus::default();
     }
 }
 
-macro_rules! link { ($database:ident, $number:literal, $connection:ty: $wait:literal, $asynchronous:ty: $waits:literal) => {
-    impl Link for $connection {
-        const DATABASE: Database = Database::$database;
-        const PATIENCE: &'static str = $wait;
+macro_rules! link {
+    ($database:ident, $number:literal, $connection:ty: $wait:literal, $asynchronous:ty: $waits:literal) => {
+        impl Link for $connection {
+            const DATABASE: Database = Database::$database;
+            const PATIENCE: &'static str = $wait;
 
-        fn cut(&mut self, url: &str) -> Option<Box<dyn Fn()>> {
-            let id = diesel::select(sql::<BigInt>($number)).get_result(self).ok()?;
-            Database::$database.cut(url, id)
+            fn cut(&mut self, url: &str) -> Option<Box<dyn Fn()>> {
+                let id = diesel::select(sql::<BigInt>($number)).get_result(self).ok()?;
+                Database::$database.cut(url, id)
+            }
+
+            fn ledger(&mut self) -> QueryResult<Vec<Entry>> {
+                ledger::table.order(ledger::seq).load(self)
+            }
+
+            fn parts(&mut self) -> QueryResult<Vec<(String, String, i64)>> {
+                parts::table.load(self)
+            }
         }
 
-        fn ledger(&mut self) -> QueryResult<Vec<Entry>> {
-            ledger::table.order(ledger::seq).load(self)
-        }
+        impl AsyncLink for $asynchronous {
+            const DATABASE: Database = Database::$database;
+            const PATIENCE: &'static str = $waits;
 
-        fn parts(&mut self) -> QueryResult<Vec<(String, String, i64)>> {
-            parts::table.load(self)
+            async fn cut(&mut self, url: &str) -> Option<Box<dyn Fn()>> {
+                let id = diesel::select(sql::<BigInt>($number));
+                let id = diesel_async::RunQueryDsl::get_result(id, self).await.ok()?;
+                Database::$database.cut(url, id)
+            }
         }
-    }
-
-    impl AsyncLink for $asynchronous {
-        const DATABASE: Database = Database::$database;
-        const PATIENCE: &'static str = $waits;
-
-        async fn cut(&mut self, url: &str) -> Option<Box<dyn Fn()>> {
-            let id = diesel::select(sql::<BigInt>($number));
-            let id = diesel_async::RunQueryDsl::get_result(id, self).await.ok()?;
-            Database::$database.cut(url, id)
-        }
-    }
-} }
+    };
+}
 
 link!(
     Sqlite, "0",

@@ -2,11 +2,11 @@
 //! the database has, kept by its own triggers.
 #![allow(missing_docs, reason = "`diesel::table!` documents no columns")]
 use super::link::Database;
-use super::trial::{Callback, panic_if_armed};
+use super::trial::{Callback, panic_as_planned, panic_if_armed};
 use crate::databases::Schema;
 use diesel::prelude::*;
 use model_runtime::prelude::*;
-use model_runtime::{HookError, Hooks, Pending, Saved};
+use model_runtime::{HookError, Hooks, Pending, Saved, Write};
 
 diesel::table! {
     histories (id) {
@@ -72,7 +72,12 @@ pub struct History {
 }
 
 impl Hooks for History {
-    fn before_write(_: &mut Pending<'_, Self>) -> Result<(), HookError> {
+    fn before_write(pending: &mut Pending<'_, Self>) -> Result<(), HookError> {
+        if pending.write() == Write::Insert
+            && pending.value(histories::slug).is_some_and(|slug| slug == GHOST)
+        {
+            panic_as_planned();
+        }
         panic_if_armed(Callback::BeforeWrite);
         Ok(())
     }
@@ -96,6 +101,9 @@ pub struct Part {
     pub v: i64,
 }
 
+/// The slug of a row that is never inserted: a hook panics.
+pub const GHOST: &str = "ghost";
+
 /// The slug of the row at a place of the list.
 #[must_use]
 pub fn slug(row: u8) -> String {
@@ -116,7 +124,8 @@ pub fn slot(number: u8) -> String {
 
 const HISTORIES: &str = "CREATE TABLE histories (id {pk}, slug {key} NOT NULL UNIQUE, v INTEGER NOT NULL, \
      room INTEGER NOT NULL, mark BIGINT NOT NULL)";
-const PICKS: &str = "CREATE TABLE picks (id INTEGER PRIMARY KEY, history INTEGER NOT NULL, slug {key} NOT NULL)";
+const PICKS: &str =
+    "CREATE TABLE picks (id INTEGER PRIMARY KEY, history INTEGER NOT NULL, slug {key} NOT NULL)";
 const PICKED: &str = "INSERT INTO picks VALUES (0, 1, 'slot-0'), (1, 2, 'slot-1')";
 const LEDGER: &str = "CREATE TABLE ledger (seq {pk}, kind INTEGER NOT NULL, was_code {key}, was_slug {key}, \
      code {key}, slug {key}, v BIGINT NOT NULL, mark BIGINT NOT NULL)";

@@ -13,6 +13,8 @@ pub enum Step {
     UpdateWhere(u8),
     /// `create_or_update` of a row.
     Upsert(u8),
+    /// `create_or_update` of a row that is not there, in whose insert a hook panics.
+    UpsertGhost,
     /// `update_where` of the rows that another table names.
     UpdatePicked,
     /// Another table names another row.
@@ -96,7 +98,8 @@ fn two(rng: &mut Rng, of: u8) -> (u8, u8) {
 
 fn history_step(rng: &mut Rng) -> Step {
     let row = rng.u8(..ROWS);
-    match rng.u8(..20) {
+    match rng.u8(..40) / 2 {
+        0 if rng.bool() => Step::UpsertGhost,
         0..=8 => Step::Update(row),
         9..=11 => Step::UpdateWhere(row),
         12 | 13 => Step::Upsert(row),

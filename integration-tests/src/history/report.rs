@@ -156,11 +156,14 @@ fn told_of_write(history: &History, dispute: &Dispute) -> String {
     let Dispute { mark, said, due, written } = dispute;
     let kind = if dispute.is_lost() { "lost write" } else { "phantom write" };
     let said = said.map_or_else(|| "nothing".to_owned(), |what| format!("{what:?}"));
-    let mut out = format!("{kind} {mark}: its worker said {said} of {due} rows, and the database has {written}\n");
+    let mut out =
+        format!("{kind} {mark}: its worker said {said} of {due} rows, and the database has {written}\n");
     let of_write = |event: &&Event| event.v == *mark && event.what == What::Started;
-    let began = history.processes.iter().enumerate().find_map(|(process, log)| {
-        log.iter().find(of_write).map(|event| (process, *event))
-    });
+    let began = history
+        .processes
+        .iter()
+        .enumerate()
+        .find_map(|(process, log)| log.iter().find(of_write).map(|event| (process, *event)));
     let Some((process, began)) = began else { return out };
     // What its thread did before and after.
     let of_thread = |event: &&Event| event.thread == began.thread && event.what != What::Read;

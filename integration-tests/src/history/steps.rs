@@ -1,10 +1,10 @@
 //! How operations are run: one text for sync and async connections.
-use super::desk::{Desk, Lookup, Stop, Turn};
+use super::desk::{Desk, Lookup, Next, Stop, Turn};
 use super::event::now;
 use super::fault::{Defect, Trial};
 use super::ledger::ABSENT;
 use super::link::{AsyncLink, Link};
-use super::model::{History, Part, code, histories, parts, picks, slot, slug};
+use super::model::{GHOST, History, Part, code, histories, parts, picks, slot, slug};
 use super::plan::{Age, Ending, Handling, Plan, Step, callback, limit_of_read, limit_of_write};
 use super::trial::{End, arm, attempt, attempt_future, panic_as_planned, struck};
 use diesel::prelude::{ExpressionMethods, QueryDsl};
@@ -57,30 +57,34 @@ macro_rules! face {
                 while !over.load(Ordering::Relaxed) {
                     let mut db = $Session::new(conn, cache);
                     for _ in 0..desk.rng.u32(1..=LONGEST_SESSION) {
-                        let go_on = match desk.turn() {
+                        let next = match desk.turn() {
                             Turn::Read(lookup) => read(&mut db, desk, &lookup)$($await)*,
                             Turn::Write(plan) => write(&mut db, desk, &plan)$($await)*,
                         };
-                        if !go_on {
-                            return;
+                        match next {
+                            Next::SameSession => {}
+                            Next::NewSession => break,
+                            Next::Reconnect => return,
                         }
                     }
                 }
             }
 
-            $($async)? fn read(db: &mut Db<'_>, desk: &mut Desk<'_>, lookup: &Lookup) -> bool {
+            $($async)? fn read(db: &mut Db<'_>, desk: &mut Desk<'_>, lookup: &Lookup) -> Next {
                 let (limit, begin) = (limit_of_read(&mut desk.rng), now());
                 match attempted!($attempt, look(db, lookup), limit) {
                     End::Done(Ok(answer)) => desk.read(lookup.register(), answer, begin),
-                    End::Done(Err(error)) => return !desk.must_reconnect(Err(&error)),
+                    End::Done(Err(error)) => return desk.next(Err(&error)),
                     End::Panicked | End::Crashed => return desk.crashed(),
                     End::Dropped => {
-                        limit.iter().for_each(|limit| desk.tried(limit.trial()));
-                        desk.dropped();
+                        if let Some(limit) = limit {
+                            desk.tried(limit.trial());
+                        }
                         $after_drop(db.connection(), desk);
+                        return desk.dropped();
                     }
                 }
-                true
+                Next::SameSession
             }
 
             /// The value, where it is the row that was asked for.
@@ -111,28 +115,28 @@ macro_rules! face {
                 }
             }
 
-            $($async)? fn write(db: &mut Db<'_>, desk: &mut Desk<'_>, plan: &Plan) -> bool {
+            $($async)? fn write(db: &mut Db<'_>, desk: &mut Desk<'_>, plan: &Plan) -> Next {
                 let (armed, limit) = (callback(&mut desk.rng), limit_of_write(&mut desk.rng));
                 arm(armed);
                 let end = attempted!($attempt, carry_out(db, desk, plan), limit);
-                struck(armed).into_iter().for_each(|trial| desk.tried(trial));
-                let go_on = match &end {
-                    End::Done(Ok(()) | Err(Stop::OnPurpose)) => !desk.must_reconnect(Ok(())),
-                    End::Done(Err(Stop::Failed(error))) => !desk.must_reconnect(Err(error)),
-                    End::Panicked => {
-                        desk.panicked();
-                        true
-                    }
+                if let Some(trial) = struck(armed) {
+                    desk.tried(trial);
+                }
+                let next = match &end {
+                    End::Done(Ok(()) | Err(Stop::OnPurpose)) => desk.next(Ok(())),
+                    End::Done(Err(Stop::Failed(error))) => desk.next(Err(error)),
+                    End::Panicked => desk.panicked(),
                     End::Crashed => desk.crashed(),
                     End::Dropped => {
-                        limit.iter().for_each(|limit| desk.tried(limit.trial()));
-                        desk.dropped();
+                        if let Some(limit) = limit {
+                            desk.tried(limit.trial());
+                        }
                         $after_drop(db.connection(), desk);
-                        true
+                        desk.dropped()
                     }
                 };
                 desk.close(matches!(end, End::Done(_)) && db.cache_outcome() == CacheOutcome::Told);
-                go_on
+                next
             }
 
             $($async)? fn carry_out(db: &mut Db<'_>, desk: &mut Desk<'_>, plan: &Plan) -> Result<(), Stop> {
@@ -207,7 +211,7 @@ macro_rules! face {
                         let _ = Run::execute(failing, db.connection())$($await)*;
                         desk.tried(Trial::HiddenRollback);
                     }
-                    Step::Update(_) | Step::UpdateWhere(_) | Step::Upsert(_) | Step::UpdatePicked
+                    Step::Update(_) | Step::UpdateWhere(_) | Step::Upsert(_) | Step::UpsertGhost | Step::UpdatePicked
                     | Step::TakeRoom | Step::CreateTwice(_) => history(db, desk, step)$($await)*?,
                     Step::PartSwapSlugs(..) | Step::PartSwapCodes(..) => swap(db, desk, step)$($await)*?,
                     _ => part(db, desk, step)$($await)*?,
@@ -245,6 +249,12 @@ macro_rules! face {
                             CreateOrUpdate::Created(_) => 1,
                             CreateOrUpdate::Updated(rows) => rows,
                         })
+                    }
+                    Step::UpsertGhost => {
+                        desk.tried(Trial::PanicBeforeWrite);
+                        let row = History::create_or_update().slug(GHOST);
+                        let row = row.defaults(|row| row.v(0).room(0).mark(mark));
+                        row.execute(db)$($await)*.map(|_| 1)
                     }
                     Step::CreateTwice(row) => {
                         let row = History::create().slug(slug(row)).v(0).room(0).mark(mark);

@@ -149,7 +149,9 @@ impl FaultyStore {
                 self.inner.call(&release.collect::<Vec<_>>())?;
                 Ok(answer)
             }
-            Some(Defect::SkipSomeKeys) if batch.iter().all(|command| is_place(command) || is_release(command)) => {
+            Some(Defect::SkipSomeKeys)
+                if batch.iter().all(|command| is_place(command) || is_release(command)) =>
+            {
                 let answer = self.inner.call(&batch[..1])?;
                 let replies = batch.iter().map(|_| answer.replies[0].clone()).collect();
                 Ok(Answer { replies, ..answer })

@@ -47,7 +47,8 @@ where
     let cache = cache.build().unwrap();
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        for (number, on_face) in (0..).zip([work_sync as fn(&mut Desk<'_>, &Cache, &AtomicBool), work_async]) {
+        for (number, on_face) in (0..).zip([work_sync as fn(&mut Desk<'_>, &Cache, &AtomicBool), work_async])
+        {
             let (log, rows, cache, over) = (log.clone(), rows.clone(), &cache, &over);
             scope.spawn(move || {
                 let mut desk = Desk::new(orders, number, log, rows);
@@ -102,7 +103,8 @@ where
 /// The cache keys, by number.
 fn keys(rows: &[Tracked<History>]) -> HashMap<String, u8> {
     let cache = Cache::memory();
-    let parts = part_keys().map(|(key, code)| (cache.row_key(&Part { code, slug: String::new(), v: 0 }), key));
+    let parts =
+        part_keys().map(|(key, code)| (cache.row_key(&Part { code, slug: String::new(), v: 0 }), key));
     let rows = (0..).zip(rows).map(|(key, row)| (cache.row_key(&**row), key));
     rows.chain(parts).collect()
 }
@@ -137,12 +139,14 @@ fn work_async(desk: &mut Desk<'_>, cache: &Cache, over: &AtomicBool) {
     // A call of `SyncConnectionWrapper` that is dropped waits for its statement, which needs such a runtime.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
-        macro_rules! on { ($connection:ty, $work:path) => {
-            while !over.load(Ordering::Relaxed) {
-                let mut conn = open::<$connection>(desk).await;
-                $work(&mut conn, cache, desk, over).await;
-            }
-        } }
+        macro_rules! on {
+            ($connection:ty, $work:path) => {
+                while !over.load(Ordering::Relaxed) {
+                    let mut conn = open::<$connection>(desk).await;
+                    $work(&mut conn, cache, desk, over).await;
+                }
+            };
+        }
         match desk.orders.database {
             Database::Sqlite => on!(SyncConnectionWrapper<SqliteConnection>, steps::sqlite_async::work),
             Database::Postgres => on!(AsyncPgConnection, steps::postgres_async::work),
