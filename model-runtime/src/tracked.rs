@@ -134,8 +134,8 @@ impl<M: SentryModel> Tracked<M> {
     /// Starts an UPDATE of this row: set fields to values or `F` expressions, then `execute`, which returns
     /// whether the row was there.
     ///
-    /// The assigned fields take the values the database stored; other fields, changed or not, stay as they
-    /// are. Where the row is gone, nothing in memory changes.
+    /// The assigned fields take the values the database stored, and so do the others that the statement returned and that
+    /// were not edited in memory; edits stay edits. Where the row is gone, nothing in memory changes.
     ///
     /// SQL: `UPDATE … WHERE primary key RETURNING` (1 statement). Cache: one intent before and one release
     /// after, 1 round trip each; inside a transaction both follow the commit.

@@ -70,6 +70,21 @@ impl Lookup {
     }
 }
 
+/// What a lookup returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    Value(i64),
+    AnotherRow,
+    Nothing,
+}
+
+impl Answer {
+    /// The value, where it is the row that was asked for.
+    pub(super) fn of(right: bool, v: i64) -> Self {
+        if right { Self::Value(v) } else { Self::AnotherRow }
+    }
+}
+
 /// What the next operation runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
@@ -221,13 +236,19 @@ impl<'w> Desk<'w> {
         if self.rng.bool() { code(part) } else { code(part).to_uppercase() }
     }
 
-    /// Takes note of an answer: the value, where it is the row that was asked for.
-    pub(super) fn read(&mut self, register: u8, answer: Option<i64>, begin: u64) {
+    /// Takes note of an answer.
+    pub(super) fn read(&mut self, register: u8, answer: Answer, begin: u64) {
         let (at, end) = (usize::from(register), now());
         self.errors = 0;
-        let Some(v) = answer else {
-            let event = Event::new(What::Misread, self.number, register);
-            return self.log.add(Event { count: 1, begin, end, ..event });
+        let v = match answer {
+            Answer::Value(v) => v,
+            Answer::Nothing if register >= ROWS => ABSENT,
+            // Histories are never deleted.
+            Answer::Nothing | Answer::AnotherRow => {
+                let event = Event::new(What::Misread, self.number, register);
+                let v = if answer == Answer::Nothing { ABSENT } else { 0 };
+                return self.log.add(Event { count: 1, v, begin, end, ..event });
+            }
         };
         // A key can be absent, there and absent again.
         let another = self.runs[at].v != v || v == ABSENT;

@@ -1,5 +1,5 @@
 //! What a run came to.
-use super::check::{Finding, Findings, History, around};
+use super::check::{Broken, Finding, Findings, History, around};
 use super::event::{Event, What};
 use super::exposure::Cause;
 use super::fault::{Fault, Point, Trial};
@@ -138,6 +138,10 @@ fn told(history: &History, finding: &Finding) -> String {
          read began\n",
         read.row, read.v,
     );
+    if *broken == Broken::Misread {
+        tell_of_thread(&mut out, history, *process, read);
+        return out;
+    }
     let of_lookup = |keys: &BTreeSet<u8>| keys.iter().any(|key| keys_of(read.row).contains(key));
     let marks = keys(&history.ledger).into_iter().filter(|(_, keys)| of_lookup(keys));
     let marks: Vec<i64> = marks.map(|(mark, _)| mark).collect();
@@ -164,14 +168,19 @@ fn told_of_write(history: &History, dispute: &Dispute) -> String {
         .iter()
         .enumerate()
         .find_map(|(process, log)| log.iter().find(of_write).map(|event| (process, *event)));
-    let Some((process, began)) = began else { return out };
-    // What its thread did before and after.
-    let of_thread = |event: &&Event| event.thread == began.thread && event.what != What::Read;
-    let log: Vec<_> = history.processes[process].iter().filter(of_thread).map(|it| (process, *it)).collect();
-    let at = log.iter().position(|(_, event)| *event == began).unwrap_or(0);
-    let (from, to) = (at.saturating_sub(PAST / 2), (at + PAST / 2).min(log.len()));
-    tell(&mut out, &log[from..to], began.begin);
+    if let Some((process, began)) = began {
+        tell_of_thread(&mut out, history, process, &began);
+    }
     out
+}
+
+/// What the thread did before and after.
+fn tell_of_thread(out: &mut String, history: &History, process: usize, event: &Event) {
+    let of_thread = |it: &&Event| it.thread == event.thread && it.what != What::Read;
+    let log: Vec<_> = history.processes[process].iter().filter(of_thread).map(|it| (process, *it)).collect();
+    let at = log.iter().position(|(_, it)| it == event).unwrap_or(0);
+    let (from, to) = (at.saturating_sub(PAST / 2), (at + PAST / 2).min(log.len()));
+    tell(out, &log[from..to], event.begin);
 }
 
 /// A line for each event, with its time from the moment on.

@@ -1,8 +1,7 @@
 //! How operations are run: one text for sync and async connections.
-use super::desk::{Desk, Lookup, Next, Stop, Turn};
+use super::desk::{Answer, Desk, Lookup, Next, Stop, Turn};
 use super::event::now;
 use super::fault::{Defect, Trial};
-use super::ledger::ABSENT;
 use super::link::{AsyncLink, Link};
 use super::model::{GHOST, History, Part, code, histories, parts, picks, slot, slug};
 use super::plan::{Age, Ending, Handling, Plan, Step, callback, limit_of_read, limit_of_write};
@@ -87,31 +86,34 @@ macro_rules! face {
                 Next::SameSession
             }
 
-            /// The value, where it is the row that was asked for.
-            $($async)? fn look(db: &mut Db<'_>, lookup: &Lookup) -> Result<Option<i64>, Error> {
-                let row = match lookup {
+            $($async)? fn look(db: &mut Db<'_>, lookup: &Lookup) -> Result<Answer, Error> {
+                let answer = match lookup {
                     Lookup::InDatabase(row) => {
-                        db.transaction($($async)? |db: &mut Db<'_>| {
+                        let found = db.transaction($($async)? |db: &mut Db<'_>| {
                             History::get_from_cache(db, histories::slug, slug(*row))$($await)*
-                        })$($await)*
+                        })$($await)*;
+                        found.map(|found| Answer::of(found.slug == slug(*row), found.v.into()))
                     }
-                    Lookup::BySlug(row) => History::get_from_cache(db, histories::slug, slug(*row))$($await)*,
-                    Lookup::ById(_, id) => History::get_from_cache(db, histories::id, *id)$($await)*,
+                    Lookup::BySlug(row) => {
+                        let found = History::get_from_cache(db, histories::slug, slug(*row))$($await)*;
+                        found.map(|found| Answer::of(found.slug == slug(*row), found.v.into()))
+                    }
+                    Lookup::ById(row, id) => {
+                        let found = History::get_from_cache(db, histories::id, *id)$($await)*;
+                        found.map(|found| Answer::of(found.slug == slug(*row), found.v.into()))
+                    }
                     Lookup::PartByCode(_, code) => {
-                        let part = Part::get_from_cache(db, parts::code, code.as_str())$($await)*;
-                        let v = part.map(|part| part.code.eq_ignore_ascii_case(code).then_some(part.v));
-                        return or_absent(v);
+                        let found = Part::get_from_cache(db, parts::code, code.as_str())$($await)*;
+                        found.map(|found| Answer::of(found.code.eq_ignore_ascii_case(code), found.v))
                     }
                     Lookup::PartBySlug(number) => {
-                        let part = Part::get_from_cache(db, parts::slug, slot(*number))$($await)*;
-                        return or_absent(part.map(|part| (part.slug == slot(*number)).then_some(part.v)));
+                        let found = Part::get_from_cache(db, parts::slug, slot(*number))$($await)*;
+                        found.map(|found| Answer::of(found.slug == slot(*number), found.v))
                     }
                 };
-                match row {
-                    Ok(row) => Ok((row.slug == slug(lookup.register())).then_some(row.v.into())),
-                    // They are never deleted.
-                    Err(Error::DoesNotExist { .. }) => Ok(None),
-                    Err(error) => Err(error),
+                match answer {
+                    Err(Error::DoesNotExist { .. }) => Ok(Answer::Nothing),
+                    answer => answer,
                 }
             }
 
@@ -384,13 +386,6 @@ macro_rules! face {
             }
         }
     };
-}
-
-fn or_absent(found: Result<Option<i64>, Error>) -> Result<Option<i64>, Error> {
-    match found {
-        Err(Error::DoesNotExist { .. }) => Ok(Some(ABSENT)),
-        found => found,
-    }
 }
 
 macro_rules! faces { ($($face:ident: $sync:ty, $asynchronous:ident: $async:ty;)*) => { $(

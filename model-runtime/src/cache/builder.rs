@@ -29,6 +29,8 @@ pub struct CacheBuilder {
     intent_lifetime: Duration,
     refresh_ahead: f64,
     outage_concurrency: usize,
+    outage_first_pause: Duration,
+    outage_longest_pause: Duration,
     canary: f64,
     near_capacity: usize,
     #[cfg(feature = "redis")]
@@ -69,6 +71,8 @@ impl CacheBuilder {
             intent_lifetime: Duration::from_millis(Config::INTENT_MS),
             refresh_ahead: Config::REFRESH_AHEAD,
             outage_concurrency: Config::OUTAGE_CONCURRENCY,
+            outage_first_pause: Duration::from_millis(Config::FIRST_PAUSE_MS),
+            outage_longest_pause: Duration::from_millis(Config::LONGEST_PAUSE_MS),
             canary: 0.0,
             near_capacity: Config::NEAR_CAPACITY,
             #[cfg(feature = "redis")]
@@ -128,6 +132,29 @@ impl CacheBuilder {
     /// process wait for their turn.
     pub fn outage_concurrency(self, lookups: usize) -> Self {
         Self { outage_concurrency: lookups, ..self }
+    }
+
+    /// For how long nobody asks a store that has not answered; 100 ms unless told. Then one call finds out whether it
+    /// is back, while the others are answered by the database at once. Each such probe that fails doubles the pause, up to
+    /// [`outage_longest_pause`](Self::outage_longest_pause).
+    ///
+    /// # Example: a store that is asked twice a second at most while it is away
+    /// ```
+    /// use model_runtime::Cache;
+    /// use std::time::Duration;
+    ///
+    /// let pause = Duration::from_millis(500);
+    /// let cache = Cache::builder().memory().outage_first_pause(pause).outage_longest_pause(pause).build()?;
+    /// # Ok::<_, model_runtime::Error>(())
+    /// ```
+    pub fn outage_first_pause(self, pause: Duration) -> Self {
+        Self { outage_first_pause: pause, ..self }
+    }
+
+    /// The longest such pause; 400 ms unless told. After the store has come back it takes this and one time-out at most
+    /// until the next call finds it, whatever the number of callers and however long it was away.
+    pub fn outage_longest_pause(self, pause: Duration) -> Self {
+        Self { outage_longest_pause: pause, ..self }
     }
 
     /// Which share of the hits is compared with the database, at once and again after one second and one minute, by
@@ -190,6 +217,12 @@ impl CacheBuilder {
         if self.outage_concurrency == 0 {
             return Err(Error::Cache("`outage_concurrency` is 0; no lookup would ever be answered".into()));
         }
+        if self.outage_first_pause > self.outage_longest_pause {
+            let (first, longest) = (self.outage_first_pause, self.outage_longest_pause);
+            return Err(Error::Cache(format!(
+                "`outage_first_pause` is {first:?}; it must not exceed `outage_longest_pause`, which is {longest:?}"
+            )));
+        }
         let config = Config {
             prefix: match self.namespace.as_str() {
                 "" => Config::PREFIX.to_owned(),
@@ -199,13 +232,16 @@ impl CacheBuilder {
             intent_ms: milliseconds("intent_lifetime", self.intent_lifetime)?,
             refresh_ahead: self.refresh_ahead,
             outage_concurrency: self.outage_concurrency,
+            first_pause_ms: milliseconds("outage_first_pause", self.outage_first_pause)?,
+            longest_pause_ms: milliseconds("outage_longest_pause", self.outage_longest_pause)?,
             canary: self.canary,
             near_capacity: self.near_capacity,
         };
-        Ok(Cache::new(self.into_store()?, config))
+        Ok(Cache::new(self.into_store(&config.prefix)?, config))
     }
 
-    fn into_store(self) -> Result<Arc<dyn Store>> {
+    #[cfg_attr(not(feature = "redis"), allow(unused_variables, reason = "of the Redis store"))]
+    fn into_store(self, prefix: &str) -> Result<Arc<dyn Store>> {
         match self.place {
             Place::Nowhere => {
                 Err(Error::Cache("no store was chosen: call `memory`, `redis` or `store`".into()))
@@ -221,6 +257,7 @@ impl CacheBuilder {
                 }?;
                 #[cfg(not(feature = "tls"))]
                 let store = crate::store::RedisStore::new(&url, connect, io, quarantine)?;
+                store.set_prefix(prefix);
                 if !self.lazy {
                     store.check()?;
                 }

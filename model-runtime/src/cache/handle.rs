@@ -1,4 +1,5 @@
 //! The handle that applications hold: every call of a session to the store goes through it.
+use super::breaker::Pauses;
 use super::builder::CacheBuilder;
 use super::canary::Canary;
 use super::codec::{key_text, name_of};
@@ -11,6 +12,7 @@ use super::observe::{Counters, Stats};
 use super::outage::Outage;
 use super::protocol::Command;
 use super::send::{DRAIN_CHUNK, page};
+use super::unplaced::Unplaced;
 use crate::error::{Error, Result as Fallible};
 use crate::field::KeyTexts;
 use crate::model::SentryModel;
@@ -39,6 +41,7 @@ pub(super) struct Inner {
     pub(super) gate: Gate,
     pub(super) keeper: Keeper,
     pub(super) canary: Canary,
+    pub(super) unplaced: Unplaced,
     /// Made for the first model that wants it.
     pub(super) near: OnceLock<Arc<Near>>,
     pub(super) started: Instant,
@@ -54,6 +57,10 @@ pub(crate) struct Config {
     pub(crate) refresh_ahead: f64,
     /// How many lookups ask the database at once while the store is out of reach.
     pub(crate) outage_concurrency: usize,
+    /// How long nobody asks a store that did not answer.
+    pub(crate) first_pause_ms: u64,
+    /// To what probes that fail lengthen that.
+    pub(crate) longest_pause_ms: u64,
     /// Which share of the hits is compared with the database.
     pub(crate) canary: f64,
     /// How many copies are kept near their readers.
@@ -67,7 +74,17 @@ impl Config {
     pub(super) const INTENT_MS: u64 = 10_000;
     pub(super) const REFRESH_AHEAD: f64 = 1.0;
     pub(super) const OUTAGE_CONCURRENCY: usize = 64;
+    pub(super) const FIRST_PAUSE_MS: u64 = 100;
+    /// With the time-out of a probe that is under way when the store comes back, less than a second.
+    pub(super) const LONGEST_PAUSE_MS: u64 = 400;
     pub(super) const NEAR_CAPACITY: usize = 10_000;
+}
+
+impl Config {
+    fn pauses(&self) -> Pauses {
+        // A probe is given up when a reader gives up another one that it waits for.
+        Pauses { first: self.first_pause_ms, longest: self.longest_pause_ms, probe: self.lease_ms }
+    }
 }
 
 impl Default for Config {
@@ -78,6 +95,8 @@ impl Default for Config {
             intent_ms: Self::INTENT_MS,
             refresh_ahead: Self::REFRESH_AHEAD,
             outage_concurrency: Self::OUTAGE_CONCURRENCY,
+            first_pause_ms: Self::FIRST_PAUSE_MS,
+            longest_pause_ms: Self::LONGEST_PAUSE_MS,
             canary: 0.0,
             near_capacity: Self::NEAR_CAPACITY,
         }
@@ -223,12 +242,13 @@ impl Cache {
         Self(Arc::new(Inner {
             gate: Gate::new(config.outage_concurrency),
             canary: Canary::default(),
+            unplaced: Unplaced::default(),
             near: OnceLock::new(),
             keeper: Keeper::new(config.intent_ms),
+            outage: Mutex::new(Outage::new(config.pauses())),
             store,
             config,
             counters: Counters::default(),
-            outage: Mutex::default(),
             flights: Flights::default(),
             started: Instant::now(),
         }))
@@ -253,6 +273,11 @@ impl Cache {
 
     pub(crate) fn flights(&self) -> &Flights {
         &self.0.flights
+    }
+
+    /// The keys that are looked up in the database alone.
+    pub(crate) fn unplaced(&self) -> &Unplaced {
+        &self.0.unplaced
     }
 
     pub(crate) fn canary(&self) -> &Canary {

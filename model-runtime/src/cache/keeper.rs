@@ -15,7 +15,7 @@ const IDLE_LOOKS: u32 = 16;
 /// How many keys are remembered whose outcome nobody learned; the oldest are forgotten first.
 const MAX_LATE: usize = 65_536;
 /// How often it tries to tell the store what it is owed.
-const RETRY: Duration = Duration::from_millis(100);
+const RETRY: Duration = Duration::from_millis(50);
 
 /// What the thread looks after.
 #[derive(Debug, Clone)]

@@ -1,6 +1,7 @@
 //! The shared row cache: its protocol, its entries, and the handle that sessions use.
 //!
 //! [`Cache`] is what an application makes once and clones; [`protocol`] has every decision, pure.
+mod breaker;
 mod builder;
 pub(crate) mod canary;
 pub(crate) mod codec;
@@ -19,6 +20,7 @@ pub(crate) mod outbox;
 pub mod protocol;
 pub(crate) mod read;
 mod send;
+pub(crate) mod unplaced;
 pub(crate) mod write;
 
 pub use builder::CacheBuilder;

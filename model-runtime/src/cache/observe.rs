@@ -87,6 +87,12 @@ counters! {
     RoundTrip round_trips
     /// Batches that the store did not answer.
     StoreError store_errors
+    /// How often the store was found to be out of reach; an outage counts once, however many batches it fails.
+    Outage outages
+    /// Batches that were to find out whether an outage is over.
+    Probe probes
+    /// Outages that have ended.
+    Recovery recoveries
     /// Keys whose release is to be sent again.
     Postponed postponed
     /// Keys that were too many to remember: the store is emptied before it is believed again.

@@ -1,4 +1,5 @@
 //! What happens while the store is out of reach: no time-out is paid twice, and no invalidation is lost.
+use super::breaker::{Breaker, Pass, Pauses};
 use std::collections::BTreeMap;
 
 /// What becomes of a write while the cache cannot be told of it: `#[cache_fields(outage = "…")]`.
@@ -12,17 +13,13 @@ pub enum OutagePolicy {
     Outbox,
 }
 
-const FIRST_PAUSE_MS: u64 = 1000;
-const LONGEST_PAUSE_MS: u64 = 30_000;
 /// How many keys wait for their release.
 const MAX_POSTPONED: usize = 65_536;
 
 /// Decides whether a batch is sent; times are milliseconds of one clock.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outage {
-    /// Nothing is sent before this time.
-    closed_until_ms: u64,
-    pause_ms: u64,
+    breaker: Breaker,
     /// With the number of the last postponement, so that one that comes during a release is not lost.
     postponed: BTreeMap<String, u64>,
     postponements: u64,
@@ -34,9 +31,9 @@ pub(crate) struct Outage {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Send it.
-    Send,
+    Send(Pass),
     /// Pay this first; then ask again.
-    PayFirst(Debt),
+    PayFirst(Debt, Pass),
     /// Do not send it: the store is out of reach, or owed more than a caller should wait for.
     Unavailable,
 }
@@ -58,22 +55,30 @@ pub(crate) enum Debt {
 }
 
 impl Outage {
-    /// What a caller may do; it pays a small debt itself.
-    pub(crate) fn verdict(&self, now_ms: u64, chunk: usize) -> Verdict {
-        if now_ms < self.closed_until_ms || self.forgot.is_some() || self.postponed.len() > chunk {
-            return Verdict::Unavailable;
-        }
-        self.debt(chunk).map_or(Verdict::Send, Verdict::PayFirst)
+    pub(crate) fn new(pauses: Pauses) -> Self {
+        Self { breaker: Breaker::new(pauses), postponed: BTreeMap::new(), postponements: 0, forgot: None }
     }
 
-    /// What is owed, and may be sent now.
-    pub(crate) fn payable(&self, now_ms: u64, chunk: usize) -> Option<Debt> {
-        self.debt(chunk).filter(|_| now_ms >= self.closed_until_ms)
+    /// What a caller may do; it pays a small debt itself.
+    pub(crate) fn verdict(&mut self, now_ms: u64, chunk: usize) -> Verdict {
+        if self.forgot.is_some() || self.postponed.len() > chunk {
+            return Verdict::Unavailable;
+        }
+        match (self.breaker.ask(now_ms), self.debt(chunk)) {
+            (None, _) => Verdict::Unavailable,
+            (Some(pass), None) => Verdict::Send(pass),
+            (Some(pass), Some(debt)) => Verdict::PayFirst(debt, pass),
+        }
+    }
+
+    /// Whether part of what is owed may be sent now.
+    pub(crate) fn may_pay(&mut self, now_ms: u64) -> Option<Pass> {
+        self.breaker.ask(now_ms)
     }
 
     /// The same while nobody else asks the store.
-    pub(crate) fn payable_at_once(&self, chunk: usize) -> Option<Debt> {
-        self.debt(chunk)
+    pub(crate) fn may_pay_at_once(&mut self, now_ms: u64) -> Pass {
+        self.breaker.ask_at_once(now_ms)
     }
 
     /// How many keys are owed; `usize::MAX` where they were too many to remember.
@@ -81,7 +86,8 @@ impl Outage {
         if self.forgot.is_some() { usize::MAX } else { self.postponed.len() }
     }
 
-    fn debt(&self, chunk: usize) -> Option<Debt> {
+    /// The next part of what is owed.
+    pub(crate) fn debt(&self, chunk: usize) -> Option<Debt> {
         match (self.forgot, self.postponed.is_empty()) {
             (Some(until), _) => Some(Debt::Everything { until }),
             (None, true) => None,
@@ -92,18 +98,19 @@ impl Outage {
         }
     }
 
-    /// The store did not answer; returns whether it was in reach until now.
-    pub(crate) fn failed(&mut self, now_ms: u64) -> bool {
-        let first = self.pause_ms == 0;
-        self.pause_ms = (self.pause_ms * 2).clamp(FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
-        self.closed_until_ms = now_ms.saturating_add(self.pause_ms);
-        first
+    /// The batch was not answered; returns whether that begins an outage.
+    pub(crate) fn failed(&mut self, pass: &Pass, now_ms: u64) -> bool {
+        self.breaker.failed(pass, now_ms)
     }
 
-    /// The store answered; returns whether it was out of reach until now.
-    pub(crate) fn answered(&mut self) -> bool {
-        self.closed_until_ms = 0;
-        std::mem::take(&mut self.pause_ms) > 0
+    /// The batch was answered; returns whether that ends an outage.
+    pub(crate) fn answered(&mut self, pass: &Pass) -> bool {
+        self.breaker.answered(pass)
+    }
+
+    /// Nobody learned what became of the batch.
+    pub(crate) fn abandoned(&mut self, pass: &Pass, now_ms: u64) {
+        self.breaker.abandoned(pass, now_ms);
     }
 
     /// These keys were written, and their release was not sent; returns how many more than are remembered.
@@ -150,45 +157,52 @@ mod tests {
         names.into_iter().map(|name| format!("{name:06}")).collect()
     }
 
-    fn debt(outage: &Outage, chunk: usize) -> Debt {
-        outage.payable(0, chunk).unwrap()
+    fn outage() -> Outage {
+        Outage::new(Pauses { first: 100, longest: 400, probe: 3000 })
     }
 
-    #[test]
-    fn one_failure_closes_and_the_pause_doubles() {
-        let mut outage = Outage::default();
-        assert_eq!(outage.verdict(0, 9), Verdict::Send);
-        assert!(outage.failed(0));
-        assert_eq!(outage.verdict(999, 9), Verdict::Unavailable);
-        assert_eq!(outage.verdict(1000, 9), Verdict::Send, "one probe");
-        assert!(!outage.failed(1000));
-        assert_eq!(outage.verdict(2999, 9), Verdict::Unavailable);
-        assert!(outage.answered());
-        assert!(!outage.answered());
-        assert_eq!(outage.verdict(2999, 9), Verdict::Send);
+    fn debt(outage: &Outage, chunk: usize) -> Debt {
+        outage.debt(chunk).unwrap()
+    }
+
+    fn is_sent(verdict: &Verdict) -> bool {
+        matches!(verdict, Verdict::Send(_))
     }
 
     #[test]
     fn nothing_is_believed_before_the_debt_is_paid() {
-        let mut outage = Outage::default();
+        let mut outage = outage();
         outage.postpone(&keys([1, 2, 1]));
         assert_eq!(outage.owed(), 2);
         assert_eq!(outage.verdict(0, 1), Verdict::Unavailable, "more than a caller should wait for");
         let first = debt(&outage, 1);
         assert_eq!(first, Debt::Keys { keys: keys([1]), until: 1 });
         outage.paid(&first);
-        let second = debt(&outage, 9);
-        assert_eq!(outage.verdict(0, 1), Verdict::PayFirst(Debt::Keys { keys: keys([2]), until: 1 }));
+        let Verdict::PayFirst(second, _) = outage.verdict(0, 1) else { panic!() };
+        assert_eq!(second, Debt::Keys { keys: keys([2]), until: 1 });
         outage.paid(&second);
-        assert_eq!(outage.verdict(0, 9), Verdict::Send);
-        outage.postpone(&keys([3]));
-        outage.failed(0);
-        assert_eq!((outage.payable(0, 9), outage.owed()), (None, 1), "out of reach");
+        assert!(is_sent(&outage.verdict(0, 9)));
+    }
+
+    #[test]
+    fn the_probe_pays_what_is_owed_before_others_are_let_in() {
+        let mut outage = outage();
+        let Verdict::Send(pass) = outage.verdict(0, 9) else { panic!() };
+        outage.postpone(&keys([1]));
+        assert!(outage.failed(&pass, 0));
+        assert_eq!(outage.may_pay(99), None, "out of reach");
+        assert_eq!(outage.verdict(99, 9), Verdict::Unavailable);
+        let Verdict::PayFirst(debt, probe) = outage.verdict(100, 9) else { panic!() };
+        assert!(probe.is_probe());
+        assert_eq!((outage.may_pay(100), outage.verdict(100, 9)), (None, Verdict::Unavailable), "one probe");
+        assert!(outage.answered(&probe));
+        assert_eq!(outage.paid(&debt), 1);
+        assert!(is_sent(&outage.verdict(100, 9)));
     }
 
     #[test]
     fn a_key_written_again_during_its_release_is_released_again() {
-        let mut outage = Outage::default();
+        let mut outage = outage();
         outage.postpone(&keys([1]));
         let sent = debt(&outage, 9);
         outage.postpone(&keys([1]));
@@ -198,7 +212,7 @@ mod tests {
 
     #[test]
     fn forgotten_keys_empty_the_namespace_before_anything_is_believed() {
-        let mut outage = Outage::default();
+        let mut outage = outage();
         let full = u32::try_from(MAX_POSTPONED).unwrap();
         assert_eq!(outage.postpone(&keys(0..full)), 0);
         assert_eq!(outage.postpone(&keys([full])), 1);
@@ -210,6 +224,6 @@ mod tests {
         let again = debt(&outage, 9);
         assert_eq!(again, Debt::Everything { until: 3 }, "one more was forgotten meanwhile");
         outage.paid(&again);
-        assert_eq!(outage.verdict(0, 9), Verdict::Send);
+        assert!(is_sent(&outage.verdict(0, 9)));
     }
 }

@@ -1,4 +1,5 @@
 //! How a batch reaches the store: after what the store is owed, and with note taken of what became of it.
+use super::breaker::Pass;
 use super::entry::{Token, new_token};
 use super::handle::Cache;
 #[cfg(feature = "async")]
@@ -20,29 +21,31 @@ pub(super) const DRAIN_CHUNK: usize = 256;
 impl Cache {
     /// Sends a batch, after the releases that are still owed.
     pub(crate) fn call(&self, batch: &[Command]) -> Result<Answer, StoreError> {
-        while let Some(debt) = self.debt()? {
+        loop {
+            let (sending, debt) = self.may_send()?;
+            let Some(debt) = debt else {
+                let _span = tracing::trace_span!("store", commands = batch.len()).entered();
+                return sending.heard(batch, self.0.store.call(batch), None);
+            };
             let releases = releases(&debt);
-            let answer = self.0.store.call(&releases);
-            self.heard(&releases, answer)?;
-            self.paid(&debt);
+            sending.heard(&releases, self.0.store.call(&releases), Some(&debt))?;
         }
-        let _span = tracing::trace_span!("store", commands = batch.len()).entered();
-        let answer = self.0.store.call(batch);
-        self.heard(batch, answer)
     }
 
     /// The same, awaited.
     #[cfg(feature = "async")]
     pub(crate) async fn call_async(&self, batch: &[Command]) -> Result<Answer, StoreError> {
-        while let Some(debt) = self.debt()? {
+        loop {
+            let (sending, debt) = self.may_send()?;
+            let Some(debt) = debt else {
+                let span = tracing::trace_span!("store", commands = batch.len());
+                let answer = self.0.store.call_async(batch).instrument(span).await;
+                return sending.heard(batch, answer, None);
+            };
             let releases = releases(&debt);
             let answer = self.0.store.call_async(&releases).await;
-            self.heard(&releases, answer)?;
-            self.paid(&debt);
+            sending.heard(&releases, answer, Some(&debt))?;
         }
-        let span = tracing::trace_span!("store", commands = batch.len());
-        let answer = self.0.store.call_async(batch).instrument(span).await;
-        self.heard(batch, answer)
     }
 
     /// Places these intents again until the hold is dropped.
@@ -81,38 +84,29 @@ impl Cache {
         self.0.keeper.owe(self);
     }
 
-    /// What must be sent before anything else; an error where nothing may be sent.
-    fn debt(&self) -> Result<Option<Debt>, StoreError> {
-        match self.outage().verdict(self.now_ms(), DRAIN_CHUNK) {
-            Verdict::Send => Ok(None),
-            Verdict::PayFirst(debt) => Ok(Some(debt)),
-            Verdict::Unavailable => Err(StoreError("the store did not answer a moment ago".into())),
+    /// The right to send, and what must be sent before anything else; an error where nothing may be sent.
+    fn may_send(&self) -> Result<(Sending<'_>, Option<Debt>), StoreError> {
+        let verdict = self.outage().verdict(self.now_ms(), DRAIN_CHUNK);
+        match verdict {
+            Verdict::Send(pass) => Ok((self.sending(pass), None)),
+            Verdict::PayFirst(debt, pass) => Ok((self.sending(pass), Some(debt))),
+            Verdict::Unavailable => Err(unavailable()),
         }
+    }
+
+    fn sending(&self, pass: Pass) -> Sending<'_> {
+        self.0.counters.add(Event::Probe, u64::from(pass.is_probe()));
+        Sending { cache: self, pass: Some(pass) }
     }
 
     fn paid(&self, debt: &Debt) {
         let settled = self.outage().paid(debt);
-        self.0.counters.add(Event::Drained, settled as u64);
-        gauge_owed(self.outage().owed());
+        self.count_paid(settled);
     }
 
-    /// Takes note of what became of a batch.
-    fn heard(&self, batch: &[Command], answer: Result<Answer, StoreError>) -> Result<Answer, StoreError> {
-        self.0.counters.add(Event::RoundTrip, 1);
-        self.note_writes(batch);
-        let answer = answer.and_then(|answer| match answer.replies.len() == batch.len() {
-            true => Ok(answer),
-            false => Err(StoreError(format!("{} replies to {} commands", answer.replies.len(), batch.len()))),
-        });
-        match &answer {
-            Ok(_) => {
-                if self.outage().answered() {
-                    tracing::info!("the cache answers again");
-                }
-            }
-            Err(error) => self.failed(error),
-        }
-        answer
+    fn count_paid(&self, settled: usize) {
+        self.0.counters.add(Event::Drained, settled as u64);
+        gauge_owed(self.outage().owed());
     }
 
     /// Whatever became of them: copies from before are not served after these commands.
@@ -125,20 +119,81 @@ impl Cache {
         }
     }
 
-    fn failed(&self, error: &StoreError) {
-        self.0.counters.add(Event::StoreError, 1);
-        let now = self.now_ms();
-        if self.outage().failed(now) {
-            tracing::warn!(%error, "the cache is out of reach; the database answers");
-        }
-    }
-
     fn now_ms(&self) -> u64 {
         u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     pub(super) fn outage(&self) -> MutexGuard<'_, Outage> {
         self.0.outage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A batch under way. Where nobody hears what becomes of it, because its future is dropped or the store panics, another
+/// one may be sent in its place.
+struct Sending<'c> {
+    cache: &'c Cache,
+    /// Taken when its end is known.
+    pass: Option<Pass>,
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        if let Some(pass) = self.pass.take() {
+            self.cache.outage().abandoned(&pass, self.cache.now_ms());
+        }
+    }
+}
+
+impl Sending<'_> {
+    /// Takes note of what became of the batch, which paid this debt.
+    fn heard(
+        mut self,
+        batch: &[Command],
+        answer: Result<Answer, StoreError>,
+        debt: Option<&Debt>,
+    ) -> Result<Answer, StoreError> {
+        let cache = self.cache;
+        cache.0.counters.add(Event::RoundTrip, 1);
+        cache.note_writes(batch);
+        let answer = answer.and_then(|answer| match answer.replies.len() == batch.len() {
+            true => Ok(answer),
+            false => Err(StoreError(format!("{} replies to {} commands", answer.replies.len(), batch.len()))),
+        });
+        if let Some(pass) = self.pass.take() {
+            match &answer {
+                Ok(_) => cache.answered(&pass, debt),
+                Err(error) => cache.failed(&pass, error),
+            }
+        }
+        answer
+    }
+}
+
+/// What an end of a batch means.
+impl Cache {
+    fn answered(&self, pass: &Pass, debt: Option<&Debt>) {
+        // In one step: nobody is let in before the debt is paid.
+        let (recovered, settled) = {
+            let mut outage = self.outage();
+            let settled = debt.map(|debt| outage.paid(debt));
+            (outage.answered(pass), settled)
+        };
+        if let Some(settled) = settled {
+            self.count_paid(settled);
+        }
+        if recovered {
+            self.0.counters.add(Event::Recovery, 1);
+            tracing::info!("the cache answers again");
+        }
+    }
+
+    fn failed(&self, pass: &Pass, error: &StoreError) {
+        self.0.counters.add(Event::StoreError, 1);
+        let now = self.now_ms();
+        if self.outage().failed(pass, now) {
+            self.0.counters.add(Event::Outage, 1);
+            tracing::warn!(%error, "the cache is out of reach; the database answers");
+        }
     }
 }
 
@@ -168,50 +223,56 @@ impl Cache {
 
     /// Tells the store what it is owed, as far as it answers; returns whether anything is left.
     pub(super) fn pay(&self) -> bool {
-        self.pay_what(|outage, now| outage.payable(now, DRAIN_CHUNK))
+        self.pay_what(Outage::may_pay)
     }
 
     /// The same at the end of a process, which cannot wait until the store is asked again.
     pub(super) fn pay_at_once(&self) -> bool {
-        self.pay_what(|outage, _| outage.payable_at_once(DRAIN_CHUNK))
+        self.pay_what(|outage, now| Some(outage.may_pay_at_once(now)))
     }
 
-    fn pay_what(&self, payable: impl Fn(&Outage, u64) -> Option<Debt>) -> bool {
+    fn pay_what(&self, may_pay: MayPay) -> bool {
         loop {
-            let debt = payable(&self.outage(), self.now_ms());
-            let Some(debt) = debt else { break };
+            let debt = self.outage().debt(DRAIN_CHUNK);
+            let Some(debt) = debt else { return false };
             let paid = match &debt {
-                Debt::Keys { .. } => {
-                    let releases = releases(&debt);
-                    self.heard(&releases, self.0.store.call(&releases)).is_ok()
-                }
-                Debt::Everything { .. } => self.empty(&format!("{}:", self.config().prefix)).is_ok(),
+                Debt::Keys { .. } => self.tell(may_pay, &releases(&debt), Some(&debt)).map(drop),
+                Debt::Everything { .. } => self.empty(may_pay).map(|()| self.paid(&debt)),
             };
-            if !paid {
-                break;
+            if paid.is_err() {
+                return true;
             }
-            self.paid(&debt);
         }
-        self.outage().owed() > 0
     }
 
-    /// Deletes every entry whose key begins with `prefix`, but for intents; whatever the debts are.
-    fn empty(&self, prefix: &str) -> Result<u64, StoreError> {
-        let (mut cursor, mut count) = (0, 0);
+    fn tell(&self, may_pay: MayPay, batch: &[Command], debt: Option<&Debt>) -> Result<Answer, StoreError> {
+        let pass = may_pay(&mut self.outage(), self.now_ms());
+        let sending = self.sending(pass.ok_or_else(unavailable)?);
+        sending.heard(batch, self.0.store.call(batch), debt)
+    }
+
+    /// Deletes every entry of the namespace, but for intents; whatever the debts are.
+    fn empty(&self, may_pay: MayPay) -> Result<(), StoreError> {
+        let mut cursor = 0;
         loop {
-            let scan = [Command::Scan { prefix: prefix.to_owned(), cursor }];
-            let answer = self.heard(&scan, self.0.store.call(&scan))?;
-            let (next, releases) = page(answer);
+            let scan = [Command::Scan { prefix: format!("{}:", self.config().prefix), cursor }];
+            let (next, releases) = page(self.tell(may_pay, &scan, None)?);
             for chunk in releases.chunks(DRAIN_CHUNK) {
-                self.heard(chunk, self.0.store.call(chunk))?;
+                self.tell(may_pay, chunk, None)?;
             }
-            count += releases.len() as u64;
             cursor = next;
             if cursor == 0 {
-                return Ok(count);
+                return Ok(());
             }
         }
     }
+}
+
+/// When what is owed may be sent.
+type MayPay = fn(&mut Outage, u64) -> Option<Pass>;
+
+fn unavailable() -> StoreError {
+    StoreError("the store did not answer a moment ago".into())
 }
 
 // By a token that nobody placed: whatever was filled since is deleted, intents of others stay.

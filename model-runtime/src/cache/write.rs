@@ -8,6 +8,7 @@ use super::outage::OutagePolicy;
 use super::outbox;
 use super::protocol::{Command, Reply};
 use super::send::deletions;
+use super::unplaced::Barred;
 use crate::engine::{Executor, Scope};
 use crate::error::{Error, Outcome, Result};
 use crate::field::KeyCols;
@@ -31,6 +32,9 @@ pub(crate) struct Intents {
     hold: Option<Hold>,
     /// Taken away when the write ends.
     unfinished: Option<Cache>,
+    /// Where they could not be placed: this process is served nothing under their keys until the write ends, and what is
+    /// owed then is remembered.
+    barred: Option<Barred>,
 }
 
 impl Intents {
@@ -49,6 +53,8 @@ impl Drop for Intents {
             Some(cache) => cache.postpone(&self.keys),
             None => {}
         }
+        // After it is remembered what is owed.
+        self.barred = None;
     }
 }
 
@@ -111,7 +117,8 @@ pub(crate) async fn place<S: Executor>(db: &mut S, keys: Vec<String>) -> Intents
             Err(_) => placed = false,
         }
     }
-    Intents { token, keys, placed, forgetful, hold, unfinished: Some(db.cache().clone()) }
+    let barred = (!placed).then(|| db.cache().unplaced().bar(&keys));
+    Intents { token, keys, placed, forgetful, hold, unfinished: Some(db.cache().clone()), barred }
 }
 
 /// Releases the intents of a write whose outcome is known; those of a lost answer stay until they expire.

@@ -17,9 +17,8 @@ pub(super) async fn before<S: Executor + ?Sized>(db: &mut S) -> Result<()> {
         return Err(Error::BrokenConnection);
     }
     db.transaction().usable()?;
-    if db.transaction().is_unobserved() && S::Backend::ENDED_BY != EndedBy::Nothing {
-        db.transaction().take_unobserved();
-        ask(db, "plain Diesel, or SQL of your own, ended it").await?;
+    if db.transaction().take_unobserved() {
+        ask(db, "a statement of plain Diesel failed in it, or ended it").await?;
         db.transaction().usable()?;
     }
     db.transaction().sent();
@@ -66,7 +65,8 @@ async fn ask<S: Executor + ?Sized>(db: &mut S, reason: &str) -> Result<()> {
     if is_open(db).await? {
         return Ok(());
     }
-    match S::Backend::FAILURE_ENDS_TRANSACTION {
+    // What a savepoint can still mend is not told from what has ended: the outermost rollback will tell.
+    match S::Backend::FAILURE_ENDS_TRANSACTION && db.transaction().depth() > 1 {
         true => db.transaction().failed(reason),
         false => db.transaction().was_ended(reason, false),
     }

@@ -50,9 +50,9 @@ async fn check<S: Executor>(db: &mut S) -> Result<()> {
     if db.transaction().is_in_flight() || db.open_depth().is_none() {
         return Err(Error::BrokenConnection);
     }
-    db.transaction().committable()?;
+    db.transaction().usable()?;
     observe::before_commit(db).await?;
-    db.transaction().committable()
+    db.transaction().usable()
 }
 
 async fn release_savepoint<S: Executor>(db: &mut S) -> Result<()> {

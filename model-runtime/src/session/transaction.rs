@@ -142,24 +142,13 @@ impl Transaction {
         self.depth
     }
 
-    /// Whether statements still run in it.
+    /// Whether statements still run in it, and whether it can be committed.
     ///
     /// # Errors
-    /// [`Error::Deadlock`] or [`Error::Query`] where the database has ended it: outside the transaction that the caller
-    /// thinks it is in, a statement would be committed by itself.
+    /// [`Error::Deadlock`] or [`Error::Query`] where the database has ended it, so that a statement would be committed by
+    /// itself; [`Error::Query`] where a statement failed and its error went nowhere: the database would refuse every further
+    /// statement, and answer COMMIT with a silent rollback.
     pub(crate) fn usable(&self) -> Result<()> {
-        match &self.broken {
-            Some(broken) if broken.depth == 0 => Err(broken.ended()),
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether it can be committed.
-    ///
-    /// # Errors
-    /// As above; [`Error::Query`] where a statement failed, its error went nowhere, and the database would answer COMMIT
-    /// with a silent rollback.
-    pub(crate) fn committable(&self) -> Result<()> {
         match &self.broken {
             Some(broken) if broken.depth == 0 => Err(broken.ended()),
             Some(Broken { depth, reason, .. }) if *depth >= self.depth => Err(Error::Query(format!(
@@ -229,11 +218,6 @@ impl Transaction {
     /// Whether plain Diesel had the connection since the last call.
     pub(crate) fn take_unobserved(&mut self) -> bool {
         std::mem::take(&mut self.unobserved)
-    }
-
-    /// Whether plain Diesel had the connection since the database was last asked.
-    pub(crate) fn is_unobserved(&self) -> bool {
-        self.unobserved
     }
 
     /// What was begun above `depth` is never committed.

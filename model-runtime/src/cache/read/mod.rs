@@ -101,6 +101,10 @@ pub(crate) async fn pointed<M: SentryModel, S: Executor>(
             found.push(Sought::Bypass);
             continue;
         };
+        if db.cache().unplaced().has(key) {
+            found.push(Sought::Bypass);
+            continue;
+        }
         let sought = match pointer.as_deref().map(entry::parse) {
             Some(Entry::Pointer { target }) => judged(db, spec, target, row.as_deref(), epoch, now_ms),
             _ => at_pointer(spec, key, pointer.as_deref(), epoch),
@@ -160,6 +164,9 @@ fn judged<M: SentryModel, S: Executor>(
     epoch: Epoch,
     now_ms: u64,
 ) -> Sought<M> {
+    if db.cache().unplaced().has(key) {
+        return Sought::Bypass;
+    }
     let header = || found.map(|bytes| bytes.get(..HEADER).unwrap_or(bytes).to_vec());
     let vacancy = |expect| Sought::Open { row: Some(Vacancy { key: key.to_owned(), expect }), pointer: None };
     match protocol::look(found, epoch, ModelState::fingerprint::<M>()) {

@@ -6,10 +6,12 @@
 //! | what does a script do? | the `.lua` file of its name; `scripts` has their hashes |
 //! | which servers are accepted, what is the epoch? | `server` |
 //! | how are connections kept, how long is waited? | `sync`, `asynchronous` |
+//! | when is an answer believed? | `exchange` |
 //! | whom does a TLS connection trust? | `tls` |
 //! | how are writes of other processes heard of? | `listen` |
 #[cfg(feature = "async")]
 mod asynchronous;
+mod exchange;
 mod listen;
 mod scripts;
 mod server;
@@ -33,6 +35,7 @@ use std::time::Duration;
 pub struct RedisStore {
     /// Where it is, without the password.
     place: String,
+    watch: Arc<Watch>,
     pool: sync::Pool,
     tracking: listen::Tracking,
     #[cfg(feature = "async")]
@@ -92,8 +95,14 @@ impl RedisStore {
             #[cfg(feature = "async")]
             line: asynchronous::Line::new(client.clone(), watch.clone(), connect_timeout, io_timeout),
             tracking: listen::Tracking::new(client.clone(), connect_timeout, io_timeout),
-            pool: sync::Pool::new(client, watch, connect_timeout, io_timeout),
+            pool: sync::Pool::new(client, watch.clone(), connect_timeout, io_timeout),
+            watch,
         }
+    }
+
+    /// What the store's own keys begin with, as all others of the cache do.
+    pub(crate) fn set_prefix(&self, prefix: &str) {
+        self.watch.set_prefix(prefix);
     }
 
     /// Connects, so that a wrong address is found at the start.

@@ -1,9 +1,10 @@
 //! The blocking face: a bounded pool of connections.
-use super::server::{self, Standing, Watch};
-use super::wire::{self, Calls};
+use super::exchange::{Broken, Peer};
+use super::server::{self, Watch};
+use super::wire;
 use crate::cache::protocol::Command;
 use crate::store::{Answer, StoreError};
-use redis::{Client, Connection, Pipeline, RedisError, RedisResult, Value};
+use redis::{Client, Connection, Pipeline, RedisResult, Value};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,10 +31,10 @@ struct Links {
     waiting: usize,
 }
 
-/// A connection, and the life of the server that its handshake met.
+/// A connection, and the server that its handshake met.
 struct Link {
     connection: Connection,
-    standing: Standing,
+    peer: Peer,
 }
 
 /// A caller's right to one connection.
@@ -60,13 +61,13 @@ impl Pool {
         Self { client, links, returned, watch, connect_timeout, io_timeout }
     }
 
-    /// Sends the batch on an idle connection, or on a new one. A connection that broke while it was idle is
-    /// replaced once: every command may be carried out twice.
+    /// Sends the batch on an idle connection, or on a new one. A connection that broke while it was idle, or leads to a
+    /// primary that is none any more, is replaced once: every command may be carried out twice.
     pub(super) fn call(&self, batch: &[Command]) -> Result<Answer, StoreError> {
         let (_permit, idle) = self.take()?;
         if let Some(link) = idle {
             match self.answer(link, batch) {
-                Err(Broken::Dropped(_)) => self.lock().idle.clear(),
+                Err(Broken::Dropped(_) | Broken::Demoted) => self.lock().idle.clear(),
                 other => return other.map_err(Broken::into_store_error),
             }
         }
@@ -96,47 +97,62 @@ impl Pool {
             }
         }
         links.taken += 1;
-        let idle = links.idle.pop();
-        Ok((Permit(self), idle))
-    }
-
-    // Whatever goes wrong on the way drops the connection: a late reply must not answer the next batch.
-    fn answer(&self, mut link: Link, batch: &[Command]) -> Result<Answer, Broken> {
-        let calls = Calls::of(batch);
-        let mut replies = calls.replies(batch, link.send(&calls.pipeline, calls.len())?);
-        if matches!(replies, Err(wire::Unusable::NoScript)) {
-            let mut scripts = Pipeline::new();
-            wire::load_scripts(&mut scripts);
-            link.send(&scripts, scripts.len())?;
-            replies = calls.replies(batch, link.send(&calls.pipeline, calls.len())?);
-        }
-        let standing = link.standing;
-        self.keep(link);
-        match replies {
-            Ok(replies) => Ok(standing.answer(replies)),
-            Err(wire::Unusable::Failed(error)) => Err(Broken::Failed(error)),
-            Err(wire::Unusable::NoScript) => {
-                Err(Broken::Failed(StoreError("Redis forgets its scripts".into())))
+        while let Some(link) = links.idle.pop() {
+            if self.watch.is_trusted(link.peer.standing()) {
+                return Ok((Permit(self), Some(link)));
             }
         }
+        Ok((Permit(self), None))
+    }
+
+    // What breaks a connection drops it: a late reply must not answer the next batch.
+    fn answer(&self, mut link: Link, batch: &[Command]) -> Result<Answer, Broken> {
+        let answer = link.ask(batch).map_err(Broken::from).and_then(|answer| Ok(answer?));
+        match &answer {
+            Err(Broken::Dropped(_) | Broken::Garbled(_)) => {}
+            // The idle ones lead where this one does.
+            Err(Broken::Demoted | Broken::TimedOut(_)) => self.give_up(link.peer.standing().generation()),
+            Ok(_) | Err(Broken::Failed(_)) => self.keep(link),
+        }
+        answer
     }
 
     fn link(&self) -> Result<Link, StoreError> {
-        let connect = || -> RedisResult<_> {
-            let mut connection = self.client.get_connection_with_timeout(self.connect_timeout)?;
-            connection.set_read_timeout(Some(self.io_timeout))?;
-            connection.set_write_timeout(Some(self.io_timeout))?;
-            let questions = server::handshake();
-            let answers = send(&mut connection, &questions, questions.len())?;
-            Ok((connection, answers))
-        };
-        let (connection, answers) = connect().map_err(|error| StoreError(error.to_string()))?;
-        let standing = self.watch.stand(&server::greeting(answers)?, Instant::now());
-        Ok(Link { connection, standing })
+        let generation = self.watch.generation();
+        self.greet(generation).map_err(|broken| {
+            if matches!(broken, Broken::TimedOut(_)) {
+                self.give_up(generation);
+            }
+            broken.into_store_error()
+        })
+    }
+
+    fn greet(&self, generation: u64) -> Result<Link, Broken> {
+        let mut connection = self.client.get_connection_with_timeout(self.connect_timeout)?;
+        connection.set_read_timeout(Some(self.io_timeout))?;
+        connection.set_write_timeout(Some(self.io_timeout))?;
+        let greeted = Instant::now();
+        let answers = send(&mut connection, &server::handshake())?;
+        let greeting = server::greeting(answers).map_err(Broken::Failed)?;
+        let mut standing = self.watch.stand(&greeting, generation, Instant::now());
+        if let Some(question) = self.watch.ask_age(&standing, &greeting) {
+            let known_for = server::known_for(&send(&mut connection, &question)?);
+            standing = self.watch.stand_known(standing, known_for, Instant::now());
+        }
+        Ok(Link { connection, peer: Peer::new(standing, greeted) })
+    }
+
+    /// Gives up the connections of this generation, the idle ones at once.
+    fn give_up(&self, generation: u64) {
+        self.watch.distrust(generation);
+        self.lock().idle.retain(|link| self.watch.is_trusted(link.peer.standing()));
     }
 
     fn keep(&self, link: Link) {
-        self.lock().idle.push(link);
+        let mut links = self.lock();
+        if self.watch.is_trusted(link.peer.standing()) {
+            links.idle.push(link);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Links> {
@@ -145,40 +161,26 @@ impl Pool {
 }
 
 impl Link {
-    fn send(&mut self, pipeline: &Pipeline, replies: usize) -> RedisResult<Vec<Value>> {
-        send(&mut self.connection, pipeline, replies)
+    fn ask(&mut self, batch: &[Command]) -> RedisResult<Result<Answer, wire::Unusable>> {
+        let answer = self.exchange(batch)?;
+        if !matches!(answer, Err(wire::Unusable::NoScript)) {
+            return Ok(answer);
+        }
+        let mut scripts = Pipeline::new();
+        wire::load_scripts(&mut scripts);
+        send(&mut self.connection, &scripts)?;
+        self.exchange(batch)
+    }
+
+    fn exchange(&mut self, batch: &[Command]) -> RedisResult<Result<Answer, wire::Unusable>> {
+        let sent = self.peer.exchange(batch, Instant::now());
+        let values = send(&mut self.connection, sent.pipeline())?;
+        Ok(self.peer.answer(&sent, values))
     }
 }
 
 /// One write, then the replies one by one, so that the first time-out ends the wait.
-fn send(connection: &mut Connection, pipeline: &Pipeline, replies: usize) -> RedisResult<Vec<Value>> {
+fn send(connection: &mut Connection, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
     connection.send_packed_command(&pipeline.get_packed_pipeline())?;
-    (0..replies).map(|_| connection.recv_response()).collect()
-}
-
-/// Why a batch was not answered.
-enum Broken {
-    /// The connection had been closed, or a signal interrupted the call.
-    Dropped(RedisError),
-    Failed(StoreError),
-}
-
-impl Broken {
-    fn into_store_error(self) -> StoreError {
-        match self {
-            Self::Dropped(error) => StoreError(error.to_string()),
-            Self::Failed(error) => error,
-        }
-    }
-}
-
-impl From<RedisError> for Broken {
-    fn from(error: RedisError) -> Self {
-        // Of all that breaks a connection a time-out alone must not be paid twice. A signal ends a wait that has one,
-        // whatever its handler asked for, and tells nothing about the server.
-        match error.is_io_error() && !error.is_timeout() {
-            true => Self::Dropped(error),
-            false => Self::Failed(StoreError(error.to_string())),
-        }
-    }
+    (0..pipeline.len()).map(|_| connection.recv_response()).collect()
 }

@@ -31,11 +31,6 @@ impl Calls {
         out
     }
 
-    /// How many replies there are.
-    pub(super) fn len(&self) -> usize {
-        self.spans.len()
-    }
-
     /// The values as replies to the batch.
     pub(super) fn replies(&self, batch: &[Command], values: Vec<Value>) -> Result<Vec<Reply>, Unusable> {
         let (mut rest, mut replies) = (batch, Vec::with_capacity(batch.len()));
@@ -151,6 +146,8 @@ pub(super) fn load_scripts(out: &mut Pipeline) {
 pub(super) enum Unusable {
     /// The server has forgotten the scripts: load them and send the batch again.
     NoScript,
+    /// The server is no primary any more, or another one.
+    Demoted,
     /// Anything else.
     Failed(StoreError),
 }
@@ -203,6 +200,7 @@ fn unexpected() -> Unusable {
 fn refused(error: &RedisError) -> Unusable {
     match error.kind() {
         ErrorKind::Server(ServerErrorKind::NoScript) => Unusable::NoScript,
+        ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown) => Unusable::Demoted,
         _ => Unusable::Failed(StoreError(format!("Redis refused: {error}"))),
     }
 }
