@@ -9,7 +9,7 @@ fn history(arguments: &[&str]) -> Output {
 }
 
 fn holds(database: &str) {
-    let run = history(&["--database", database]);
+    let run = history(&["--database", database, "--reads", "20000", "--faults", "30"]);
     let text = String::from_utf8_lossy(&run.stdout);
     let errors = String::from_utf8_lossy(&run.stderr);
     let nothing = " 0 panics, 0 lost writes, 0 phantom writes, 0 stale\n";
@@ -17,8 +17,7 @@ fn holds(database: &str) {
 }
 
 fn is_caught(database: &str, defect: &str, finding: &str) {
-    // Some defects show only where a fault strikes at the right moment.
-    let run = history(&["--database", database, "--reads", "20000", "--faults", "30", "--defect", defect]);
+    let run = history(&["--database", database, "--reads", "10000", "--faults", "15", "--defect", defect]);
     let text = String::from_utf8_lossy(&run.stdout);
     let errors = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.code() == Some(1) && text.contains(finding), "{text}{errors}");
