@@ -112,7 +112,7 @@ on_every_database! {
     fn what_the_origin_pickled_is_read_beside_json(conn) {
         let cache = Cache::memory();
         let mut db = Session::new(conn, &cache);
-        let legacy = vectors("legacy_pickle");
+        let legacy = [vectors("legacy_pickle"), vectors("constructors")].concat();
         insert_stored!(db.connection(), &legacy);
         for (id, vector) in (1..).zip(&legacy) {
             for _ in 0..2 {

@@ -182,3 +182,131 @@ on_every_database_and_store! {
         assert_eq!(statements.take().len(), 0, "from the cache");
     }
 }
+
+/// Texts of which the database takes two spellings for one.
+mod spellings {
+    #![allow(missing_docs, reason = "`diesel::table!` documents no columns")]
+    use super::*;
+    use integration_tests::databases::Schema;
+    use integration_tests::test_on;
+
+    diesel::table! {
+        tags (name) { name -> Text, label -> Text, size -> Integer }
+    }
+
+    #[derive(Debug, Clone, PartialEq, Queryable, Selectable, SentryModel)]
+    #[diesel(table_name = tags, primary_key(name))]
+    #[cache_fields(label, (size, label))]
+    struct Tag {
+        name: String,
+        label: String,
+        size: i32,
+    }
+
+    const NOCASE: Schema = Schema(&["CREATE TABLE tags (name TEXT PRIMARY KEY NOT NULL COLLATE NOCASE,
+        label TEXT NOT NULL UNIQUE COLLATE NOCASE, size INTEGER NOT NULL)"]);
+    const ICU: Schema = Schema(&[
+        "CREATE COLLATION folded (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
+        "CREATE TABLE tags (name TEXT COLLATE folded PRIMARY KEY, label TEXT COLLATE folded NOT NULL UNIQUE,
+        size INTEGER NOT NULL)",
+    ]);
+    /// It also ignores spaces at the end.
+    const GENERAL_CI: Schema =
+        Schema(&["CREATE TABLE tags (name VARCHAR(90) PRIMARY KEY, label VARCHAR(90) NOT NULL UNIQUE,
+        size INTEGER NOT NULL) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"]);
+    const BYTES: Schema = Schema(&["CREATE TABLE tags (name {key} PRIMARY KEY, label {key} NOT NULL UNIQUE,
+        size INTEGER NOT NULL)"]);
+
+    macro_rules! on_every_database_and_store {
+        ($(fn $name:ident($conn:ident, $store:ident) on $sqlite:ident $postgres:ident $mysql:ident $body:block)*) => { $(
+            mod $name {
+                use super::*;
+
+                test_on!($sqlite, sqlite_and_memory, sqlite, memory, ($conn, $store), $body);
+                test_on!($postgres, postgres_and_redis, postgres, redis, ($conn, $store), $body);
+                test_on!($mysql, mysql_and_memory, mysql, memory, ($conn, $store), $body);
+            }
+        )* };
+    }
+
+    on_every_database_and_store! {
+        fn each_spelling_gets_what_a_lookup_of_it_alone_gets(conn, store) on NOCASE ICU GENERAL_CI {
+            let cache = Cache::builder().store(store).build().unwrap();
+            let mut db = Session::new(conn, &cache);
+            for (name, size) in [("pump", 1), ("Tank", 2), ("valve", 3)] {
+                Tag::create().name(name).label(name).size(size).execute(&mut db).unwrap();
+            }
+            let asked: [&[&str]; 7] = [
+                &["Pump"],
+                &["Pump", "pump"],
+                &["pump", "PUMP", "Pump"],
+                &["none", "pump ", "pump", "tank", "VALVE", "Tank"],
+                &["TANK", "tank", "pump"],
+                &["PUMP", "pUMP", "none"],
+                &["none", "nothing"],
+            ];
+            for keys in asked.iter().cycle().take(3 * asked.len()).map(|keys| keys.to_vec()) {
+                let many = Tag::get_many_from_cache(&mut db, tags::name, keys.clone()).unwrap();
+                let alone: Vec<_> =
+                    keys.iter().map(|key| Tag::get_from_cache(&mut db, tags::name, *key).optional().unwrap()).collect();
+                assert_eq!(many, alone, "{keys:?}");
+                assert_eq!(Tag::get_many_from_cache(&mut db, tags::label, keys.clone()).unwrap(), alone, "{keys:?}");
+                let pairs: Vec<_> = keys.iter().map(|key| (1, *key)).collect();
+                let found = Tag::get_many_from_cache(&mut db, (tags::size, tags::label), pairs).unwrap();
+                let expected: Vec<_> = alone.iter().map(|row| row.clone().filter(|row| row.size == 1)).collect();
+                assert_eq!(found, expected, "{keys:?}");
+                let inside = db.transaction(|db| Tag::get_many_from_cache(db, tags::name, keys.clone())).unwrap();
+                assert_eq!(inside, alone, "{keys:?}");
+            }
+            // What was found is what the first one of them is: no spelling hid it from another.
+            let found = Tag::get_many_from_cache(&mut db, tags::label, ["Pump", "pump"]).unwrap();
+            assert!(found.iter().all(Option::is_some));
+        }
+
+        fn texts_that_are_not_there_cost_one_statement_more(conn, store) on BYTES BYTES BYTES {
+            let statements = count::statements(conn);
+            let cache = Cache::builder().store(store).build().unwrap();
+            let mut db = Session::new(conn, &cache);
+            for (name, size) in [("pump", 1), ("tank", 2)] {
+                Tag::create().name(name).label(name).size(size).execute(&mut db).unwrap();
+            }
+            for (keys, price) in [
+                (&["pump", "tank"][..], 1),
+                (&["none", "nothing"], 1),
+                (&["pump", "none"], 1),
+                (&["tank", "no", "none", "nothing"], 1),
+            ] {
+                statements.take();
+                let found = Tag::get_many_from_cache(&mut db, tags::name, keys.to_vec()).unwrap();
+                assert_eq!(found.iter().flatten().count(), keys.len() - keys.iter().filter(|key| key.starts_with('n')).count());
+                assert_eq!(statements.take().len(), price, "{keys:?}");
+            }
+            // Beside rows that the database, not the cache, has found.
+            statements.take();
+            Tag::get_many_from_cache(&mut db, tags::label, ["pump", "none", "nothing", "no"]).unwrap();
+            assert_eq!(statements.take().len(), 2);
+        }
+
+        fn a_key_that_is_not_unique_is_an_error_as_alone(conn, store) on BYTES BYTES BYTES {
+            let cache = Cache::builder().store(store).build().unwrap();
+            let mut db = Session::new(conn, &cache);
+            for name in ["a", "b"] {
+                Twin::create().name(name).label(name).size(1).execute(&mut db).unwrap();
+            }
+            let alone = Twin::get_from_cache(&mut db, tags::size, 1).unwrap_err();
+            let many = Twin::get_many_from_cache(&mut db, tags::size, [1, 2]).unwrap_err();
+            assert_eq!(many.to_string(), alone.to_string());
+            assert!(alone.to_string().contains("2 rows match"), "{alone}");
+        }
+    }
+
+    /// By a field that is not unique.
+    #[derive(Debug, Clone, PartialEq, Queryable, Selectable, SentryModel)]
+    #[diesel(table_name = tags, primary_key(name))]
+    #[cache_fields(size)]
+    struct Twin {
+        name: String,
+        label: String,
+        size: i32,
+    }
+}

@@ -453,6 +453,6 @@ macro_rules! recovered_before_the_commit {
 
 integration_tests::on_every_database_and_store! {
     fn a_store_that_answers_again_before_the_commit_is_not_believed_of_the_row(conn, place, store) {
-        recovered_before_the_commit!(conn, place, store)
+        recovered_before_the_commit!(conn, place, store);
     }
 }

@@ -20,12 +20,12 @@ where
     conn.batch_execute(&Stored::outbox_sql(C::Backend::default()).unwrap()).unwrap();
 }
 
-fn make_triggers<C: LoadConnection + SimpleConnection>(conn: &mut C)
+fn make_triggers<M, C: LoadConnection + SimpleConnection>(conn: &mut C)
 where
     C::Backend: Dialect + Default,
-    Stored: ModelSql<C::Backend>,
+    M: ModelSql<C::Backend>,
 {
-    conn.batch_execute(&Stored::outbox_triggers_sql(C::Backend::default()).unwrap()).unwrap();
+    conn.batch_execute(&M::outbox_triggers_sql(C::Backend::default()).unwrap()).unwrap();
 }
 
 macro_rules! insert {
@@ -100,7 +100,7 @@ on_every_database_and_store! {
 
     fn with_triggers_sql_from_outside_is_seen(conn, place, store) {
         make_table(conn);
-        make_triggers(conn);
+        make_triggers::<Stored, _>(conn);
         let cache = Cache::builder().store(store).build().unwrap();
         let mut outside = place.connect();
         let mut db = Session::new(conn, &cache);
@@ -177,6 +177,157 @@ where
 {
     if <C::Backend as Dialect>::CATALOG.is_some_and(|catalog| !catalog.outbox.skip_locked.is_empty()) {
         sent.send(db.sweep_outbox().unwrap()).unwrap();
+    }
+}
+
+/// Keys that triggers make of odd texts.
+mod texts {
+    #![allow(missing_docs, reason = "`diesel::table!` documents no columns")]
+    use super::*;
+    use integration_tests::databases::{self, Schema};
+    use integration_tests::{stores, test_on};
+
+    diesel::table! {
+        tags (code) { code -> Text, name -> Text, size -> Nullable<Integer>, serial -> Integer }
+    }
+
+    #[derive(Debug, Clone, PartialEq, Queryable, Selectable, SentryModel)]
+    #[diesel(table_name = tags, primary_key(code))]
+    #[cache_fields(serial, name(iexact), (name(iexact), size), negative = "1h")]
+    struct Tag {
+        code: String,
+        name: String,
+        size: Option<i32>,
+        serial: i32,
+    }
+
+    const SQLITE: Schema = Schema(&[
+        "CREATE TABLE tags (code CHAR(6) PRIMARY KEY, name TEXT NOT NULL, size INTEGER, serial INTEGER NOT NULL)",
+    ]);
+    /// In whose locale I is no capital of i.
+    const TURKISH: Schema = Schema(&["CREATE TABLE tags (code CHAR(6) PRIMARY KEY,
+        name TEXT COLLATE \"tr-x-icu\" NOT NULL, size INTEGER, serial INTEGER NOT NULL)"]);
+    /// The database's own character set has few letters.
+    const LATIN_1: Schema = Schema(&[
+        "ALTER DATABASE CHARACTER SET latin1 COLLATE latin1_swedish_ci",
+        "CREATE TABLE tags (code CHAR(6) PRIMARY KEY, name VARCHAR(90) NOT NULL, size INTEGER, serial INTEGER NOT NULL)
+        CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci",
+    ]);
+
+    const NAMES: [&str; 9] = [
+        "Arger",
+        "Ärger",
+        "TITLE",
+        "İSTANBUL",
+        "ıi",
+        "A:b=C%3A",
+        "STRASSE ẞ",
+        "\u{212a}elvin",
+        "名前 \u{1f600} Z",
+    ];
+
+    macro_rules! on_every_database {
+        ($(fn $name:ident($conn:ident) $body:block)*) => { $(
+            mod $name {
+                use super::*;
+
+                test_on!(SQLITE, sqlite, sqlite, ($conn), $body);
+                test_on!(TURKISH, postgres, postgres, ($conn), $body);
+                test_on!(LATIN_1, mysql, mysql, ($conn), $body);
+            }
+        )* };
+    }
+
+    on_every_database! {
+        fn a_trigger_tells_the_keys_that_a_session_asks_for(conn) {
+            make_table(conn);
+            make_triggers::<Tag, _>(conn);
+            let cache = Cache::builder().store(stores::memory()).build().unwrap();
+            let mut db = Session::new(conn, &cache);
+            for (serial, name) in (1..).zip(NAMES) {
+                // Whether each lookup finds a row; asked twice, so that absence is known.
+                macro_rules! found {
+                    () => {{
+                        let lookup = Tag::get_from_cache(&mut db, tags::name, name).optional().unwrap();
+                        let pair = Tag::get_from_cache(&mut db, (tags::name, tags::size), (name, 7)).optional();
+                        let code = Tag::get_from_cache(&mut db, tags::code, "abc").optional().unwrap();
+                        (lookup.is_some(), pair.unwrap().is_some(), code.is_some())
+                    }};
+                }
+                assert_eq!((found!(), found!()), ((false, false, false), (false, false, false)), "{name}");
+                let known = cache.stats().negative_hits;
+                let row = (tags::code.eq("abc"), tags::name.eq(name), tags::size.eq(7), tags::serial.eq(serial));
+                diesel::insert_into(tags::table).values(row).execute(db.connection()).unwrap();
+                assert!(db.sweep_outbox().unwrap() >= 4, "{name}");
+                let (_, _, by_code) = found!();
+                assert!(by_code, "{name}");
+                assert_eq!(cache.stats().negative_hits, known, "{name}: it is not known as absent any more");
+                // Cached under the key as it is read.
+                for _ in 0..3 {
+                    assert_eq!(Tag::get_from_cache(&mut db, tags::serial, serial).unwrap().size, Some(7));
+                }
+                diesel::update(tags::table).set(tags::size.eq(None::<i32>)).execute(db.connection()).unwrap();
+                assert!(db.sweep_outbox().unwrap() > 0);
+                for _ in 0..3 {
+                    assert_eq!(Tag::get_from_cache(&mut db, tags::serial, serial).unwrap().size, None, "{name}");
+                }
+                diesel::delete(tags::table).execute(db.connection()).unwrap();
+                assert!(db.sweep_outbox().unwrap() > 0);
+                assert!(Tag::get_from_cache(&mut db, tags::serial, serial).optional().unwrap().is_none());
+            }
+            assert!(cache.stats().hits >= 9);
+        }
+    }
+
+    const UNIQUE: Schema = Schema(&[
+        "CREATE TABLE tags (code TEXT PRIMARY KEY, name TEXT NOT NULL, size INTEGER,
+        serial INTEGER NOT NULL UNIQUE, UNIQUE (name, size))",
+        "CREATE UNIQUE INDEX tags_name ON tags (LOWER(name))",
+    ]);
+
+    #[test]
+    fn what_sqlite_replaces_is_told() {
+        let place = databases::sqlite(UNIQUE);
+        let (mut conn, cache) = (place.connect(), Cache::builder().store(stores::redis()).build().unwrap());
+        make_table(&mut conn);
+        make_triggers::<Tag, _>(&mut conn);
+        let mut outside = place.connect();
+        let mut db = Session::new(&mut conn, &cache);
+        let mut run = |sql: &str| outside.batch_execute(sql).unwrap();
+        let told = |db: &mut Session<'_, SqliteConnection>, what: &str| {
+            // Whatever is cached is compared with the table after a sweep.
+            db.sweep_outbox().unwrap();
+            let stored: Vec<Tracked<Tag>> =
+                tags::table.select(Tracked::as_select()).load(db.connection()).unwrap();
+            for code in ["a", "b", "c", "d"] {
+                let found = Tag::get_from_cache(db, tags::code, code).optional().unwrap();
+                assert_eq!(found.as_ref(), stored.iter().find(|row| row.code == code), "{what}: {code}");
+            }
+        };
+        run("INSERT INTO tags VALUES ('a', 'Anna', 1, 1), ('b', 'Berta', 2, 2), ('c', 'Carl', 3, 3)");
+        for sql in [
+            "UPDATE tags SET size = size + 10",
+            "REPLACE INTO tags VALUES ('a', 'Anna', 5, 1)",
+            "INSERT OR REPLACE INTO tags VALUES ('d', 'BERTA', 6, 4)",
+            "UPDATE OR REPLACE tags SET name = 'ANNA' WHERE code = 'c'",
+            "UPDATE OR REPLACE tags SET code = 'd' WHERE code = 'c'",
+            "REPLACE INTO tags VALUES ('a', 'Alf', 6, 3)",
+            "INSERT INTO tags VALUES ('d', 'Dora', 7, 5) ON CONFLICT DO UPDATE SET size = excluded.size",
+            "INSERT INTO tags VALUES ('d', 'Dora', 8, 5) ON CONFLICT DO UPDATE SET size = excluded.size",
+            "INSERT OR IGNORE INTO tags VALUES ('d', 'Emil', 7, 6)",
+        ] {
+            for _ in 0..2 {
+                told(&mut db, "before");
+            }
+            assert!(cache.stats().hits > 0);
+            run(sql);
+            told(&mut db, sql);
+        }
+        // A write that replaces nothing stores no more than the keys of its row.
+        run("INSERT INTO tags VALUES ('b', 'new', 8, 8)");
+        assert_eq!(db.sweep_outbox().unwrap(), 4, "the row and its three lookups");
+        run("UPDATE tags SET size = 9 WHERE code = 'b'");
+        assert_eq!(db.sweep_outbox().unwrap(), 5, "the row before, and all of its keys after");
     }
 }
 

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 integration_tests::project_cached_as! {
     /// Copies of it end where the server tells so.
-    Close: slug, near = "1h"
+    Close: slug, ttl = "1h", near = "1h"
 }
 
 /// An authority that signs.

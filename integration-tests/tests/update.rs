@@ -105,6 +105,70 @@ on_every_database! {
         assert_eq!(stored, c);
     }
 
+    fn no_step_of_an_expression_leaves_bigint(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let mut c = Counter::create().big(i64::MAX - 1).ratio(2.0).execute(&mut db).unwrap();
+        let big = || F(counters::big);
+        // Computed in fractions some of them would end in range again, and off by hundreds.
+        let refused = [
+            c.update().big(big() + 2 - 1_000_001).execute(&mut db),
+            c.update().big(big() * 4 / 4).execute(&mut db),
+            c.update().big(big() * 2 % 7).execute(&mut db),
+            c.update().big(big() + big() - big()).execute(&mut db),
+            c.update().big((big() + 2) & 255).execute(&mut db),
+            c.update().big(((big() + 2) | 1) - 1_000_000).execute(&mut db),
+            c.update().big(F(counters::a) - (big() + 2)).execute(&mut db),
+            c.update().a((big() * 4) & 1).execute(&mut db),
+            c.update().small((big() + 2) % 100).execute(&mut db),
+            c.update().maybe((big() + 2) / i64::MAX).execute(&mut db),
+            c.update().ratio(big() + big()).execute(&mut db),
+            c.update().ratio((big() + big()) * F(counters::ratio)).execute(&mut db),
+        ];
+        for (place, refused) in refused.into_iter().enumerate() {
+            assert!(matches!(refused, Err(Error::OutOfBounds(_))), "{place}: {refused:?}");
+        }
+        let many = Counter::update_where(counters::id.eq(c.id)).big(big() + 2 - 1_000_001).execute(&mut db);
+        assert!(matches!(many, Err(Error::OutOfBounds(_))), "{many:?}");
+        let many = Counter::update_where(counters::id.eq(c.id)).ratio(big() * 2 - F(counters::ratio)).execute(&mut db);
+        assert!(matches!(many, Err(Error::OutOfBounds(_))), "{many:?}");
+        let upsert = Counter::create_or_update().id(c.id).defaults(|d| d.big(F(counters::big) + 2 - 1_000_001));
+        assert!(matches!(upsert.execute(&mut db), Err(Error::OutOfBounds(_))));
+        assert_eq!(Counter::get_from_cache(&mut db, counters::id, c.id).unwrap(), c, "nothing was written");
+        c.update().big(i64::MIN).execute(&mut db).unwrap();
+        for refused in [
+            c.update().big(big() - 1).execute(&mut db),
+            c.update().big(big() - 1 + 1).execute(&mut db),
+            c.update().big(big() / -1).execute(&mut db),
+        ] {
+            assert!(matches!(refused, Err(Error::OutOfBounds(_))), "{refused:?}");
+        }
+        assert_eq!(c.big, i64::MIN);
+    }
+
+    fn up_to_the_ends_of_bigint_expressions_are_exact(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let mut c = Counter::create().big(i64::MAX - 1).ratio(1e300).execute(&mut db).unwrap();
+        c.update().big(F(counters::big) + 1).execute(&mut db).unwrap();
+        assert_eq!(c.big, i64::MAX);
+        c.update().big((F(counters::big) - 5) / 2 * 2 + 4).execute(&mut db).unwrap();
+        assert_eq!(c.big, i64::MAX - 1);
+        c.update().big((F(counters::big) - 1) & (i64::MAX - 1)).small(F(counters::big) % 1000).execute(&mut db).unwrap();
+        assert_eq!((c.big, c.small), (i64::MAX - 3, 806));
+        c.update().big(i64::MIN + 1).execute(&mut db).unwrap();
+        c.update().big(F(counters::big) - 1).execute(&mut db).unwrap();
+        assert_eq!(c.big, i64::MIN);
+        // A column of fractions is not held to that.
+        c.update().ratio(F(counters::ratio) * 1e5 - F(counters::big)).execute(&mut db).unwrap();
+        assert!((c.ratio / 1e305 - 1.0).abs() < 1e-9, "{}", c.ratio);
+        c.update().ratio(F(counters::big)).execute(&mut db).unwrap();
+        assert!((c.ratio + 9.223_372_036_854_776e18).abs() < 2000.0, "{}", c.ratio);
+        c.update().maybe(F(counters::maybe) * 2 + 1).execute(&mut db).unwrap();
+        assert_eq!(c.maybe, None);
+        assert_eq!(Counter::update_where(counters::id.eq(c.id)).maybe(F(counters::maybe) + 1 - 2).execute(&mut db).unwrap(), 1);
+    }
+
     fn the_error_names_the_field_that_was_refused(conn) {
         let cache = Cache::memory();
         let mut db = Session::new(conn, &cache);

@@ -31,8 +31,9 @@ impl<'c, M: SentryModel> Changes<'c, M> {
         Self { states: None }
     }
 
-    pub(crate) fn between(old: &'c M, new: &'c M) -> Self {
-        Self { states: Some((old, new, new.dirty(old))) }
+    /// The fields of `mask`, which differ.
+    pub(crate) fn between(old: &'c M, new: &'c M, mask: u64) -> Self {
+        Self { states: Some((old, new, mask)) }
     }
 
     /// Whether nothing differs.

@@ -37,6 +37,7 @@ mod documents {
         FieldTypes "../../docs/guide/fields.md"
         Hooks "../../docs/guide/hooks.md"
         Schema "../../docs/guide/schema.md"
+        UncachedFields "../../docs/guide/uncached.md"
         Merging "../../docs/guide/merging.md"
         AutoNow "../../docs/guide/attributes/auto_now.md"
         Bounded "../../docs/guide/attributes/bounded.md"
@@ -78,7 +79,8 @@ pub use expression::{Arithmetic, Expr, F, Fits, Integral, Literal, Operand, Wide
 pub use field::{
     AsExpression, AsValue, Assign, BoundedInput, BoundedInteger, CacheKey, Col, FieldOf, GzippedDict, Input,
     KeyCols, KeyFor, KeyPart, KeyTexts, LookupKind, Normal, NormalText, Normalize, OutOfRange, PartValue,
-    PositiveBigInteger, PositiveInteger, Storable, Timestamp, ToField, WrappingU32,
+    PositiveBigInteger, PositiveInteger, Storable, Timestamp, ToField, Uncached, UncachedExpression,
+    WrappingU32,
 };
 pub use hooks::{HookError, HookSpec, Hooks, Pending, Saved, Write};
 pub use model::{ModelSql, Predicate, SentryModel};

@@ -6,5 +6,5 @@ pub use crate::AsyncSession;
 pub use crate::error::OptionalRow as _;
 pub use crate::{
     Cache, CreateOrUpdate, Error, F, GzippedDict, PositiveBigInteger, PositiveInteger, SentryModel, Session,
-    Tracked, WrappingU32,
+    Tracked, Uncached, WrappingU32,
 };

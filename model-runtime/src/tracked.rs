@@ -1,7 +1,9 @@
 //! `Tracked<M>`: a row that knows what the database holds.
 use crate::changes::Changes;
 use crate::engine::Updated;
-use crate::field::FieldOf;
+use crate::error::{Error, Result};
+use crate::field::uncached::NOT_LOADED;
+use crate::field::{FieldOf, Uncached};
 use crate::model::SentryModel;
 use crate::operation::{Delete, Operation, Refresh, Save, Update};
 use crate::session::{Runner, TransactionNode};
@@ -43,11 +45,20 @@ pub struct Tracked<M> {
 struct History<M> {
     /// The baseline, where the row was accessed mutably since.
     base: Option<M>,
-    /// The baseline before each open transaction or savepoint that wrote this row; `None` where no row was
-    /// stored yet. A stack: an inner rollback can be followed by an outer one.
-    undo: Vec<(Arc<TransactionNode>, Option<M>)>,
+    /// What was before each open transaction or savepoint that wrote this row. A stack: an inner rollback can be followed
+    /// by an outer one.
+    undo: Vec<Undo<M>>,
     /// The stored row before and after the last write.
     saved: Option<(M, M)>,
+}
+
+/// What a rollback restores.
+struct Undo<M> {
+    node: Arc<TransactionNode>,
+    /// The baseline; `None` where no row was stored yet.
+    before: Option<M>,
+    /// Bit *i* is set where memory took field *i* from a statement, without an edit: a rollback takes it back.
+    taken: u64,
 }
 
 impl<M> Default for History<M> {
@@ -83,6 +94,7 @@ impl<M: SentryModel> Tracked<M> {
     /// Whether the field differs from the stored value; `false` for an unsaved instance.
     pub fn has_changed<C: FieldOf<M>>(&self, _column: C) -> bool {
         self.baseline().is_some_and(|base| C::get(base) != C::get(&self.row))
+            && self.taken_back() >> C::INDEX & 1 == 0
     }
 
     /// The stored value as far as this instance knows; `None` for an unsaved instance.
@@ -90,9 +102,23 @@ impl<M: SentryModel> Tracked<M> {
         self.baseline().map(C::get)
     }
 
+    /// The value of an [`Uncached`] field.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] where the row came from a lookup through the cache, which leaves the field out; call
+    /// [`refresh`](Self::refresh).
+    pub fn loaded<C, T>(&self, _column: C) -> Result<&T>
+    where
+        C: FieldOf<M, Value = Uncached<T>>,
+    {
+        let not_loaded =
+            || Error::InvalidValue { model: M::NAME, field: C::FIELD, reason: NOT_LOADED.into() };
+        C::get(&self.row).get().ok_or_else(not_loaded)
+    }
+
     /// What was edited since the row was stored; nothing for an unsaved instance.
     pub fn changes(&self) -> Changes<'_, M> {
-        self.baseline().map_or_else(Changes::none, |base| Changes::between(base, &self.row))
+        self.baseline().map_or_else(Changes::none, |base| Changes::between(base, &self.row, self.edits(base)))
     }
 
     /// What the last `save` or `update` of this instance changed in the database; nothing before the first one, after
@@ -103,7 +129,9 @@ impl<M: SentryModel> Tracked<M> {
             .as_ref()
             .filter(|_| !self.is_rolled_back())
             .and_then(|history| history.saved.as_ref());
-        saved.map_or_else(Changes::none, |(before, after)| Changes::between(before, after))
+        saved.map_or_else(Changes::none, |(before, after)| {
+            Changes::between(before, after, after.dirty(before))
+        })
     }
 
     /// Takes the edits back: every field has its stored value again. Does nothing to an unsaved instance.
@@ -192,15 +220,29 @@ impl<M: SentryModel> Tracked<M> {
     /// The stored row as far as this instance knows; `None` where there is none.
     pub(crate) fn baseline(&self) -> Option<&M> {
         let Some(history) = &self.history else { return self.stored.then_some(&self.row) };
-        if let Some((_, before)) = history.undo.iter().find(|(node, _)| node.is_rolled_back()) {
-            return before.as_ref();
+        if let Some(undo) = history.undo.iter().find(|undo| undo.node.is_rolled_back()) {
+            return undo.before.as_ref();
         }
         self.stored.then(|| history.base.as_ref().unwrap_or(&self.row))
     }
 
     /// Whether [`save`](Self::save) would write anything.
     pub(crate) fn needs_save(&self) -> bool {
-        self.baseline().is_none_or(|base| self.row.dirty(base) != 0)
+        self.baseline().is_none_or(|base| self.edits(base) != 0)
+    }
+
+    /// Bit *i* is set where field *i* was edited since `base`.
+    fn edits(&self, base: &M) -> u64 {
+        self.row.dirty(base) & !self.taken_back()
+    }
+
+    /// The fields that memory took in a transaction which was rolled back since, and that were not edited: they are no
+    /// edits, and take their old values back.
+    fn taken_back(&self) -> u64 {
+        let Some(history) = &self.history else { return 0 };
+        let Some(oldest) = history.undo.iter().position(|undo| undo.node.is_rolled_back()) else { return 0 };
+        let taken = history.undo[oldest..].iter().fold(0, |taken, undo| taken | undo.taken);
+        taken & !history.base.as_ref().map_or(0, |base| self.row.dirty(base))
     }
 
     pub(crate) fn row(&self) -> &M {
@@ -214,17 +256,31 @@ impl<M: SentryModel> Tracked<M> {
         self.remember(node);
         let before = self.baseline().map(M::snapshot);
         let edited = before.as_ref().map_or(0, |before| self.row.dirty(before));
+        // A write loads nothing but what it assigns.
+        new.unload(self.row.unloaded() & !assigned);
         if let Some(base) = self.history.as_mut().and_then(|history| history.base.as_mut()) {
             let mut copy = new.snapshot();
             base.swap_fields(&mut copy, known);
         }
         self.row.swap_fields(&mut new, assigned | (known & !edited));
         self.stored = true;
+        self.take(known & !edited & !assigned, assigned);
         self.saved(before);
     }
 
-    /// The row was written as a whole and is `new`.
-    pub(crate) fn replaced(&mut self, node: Option<Arc<TransactionNode>>, new: M) {
+    /// Memory took the fields of `taken` as they are stored; those of `assigned` were given.
+    fn take(&mut self, taken: u64, assigned: u64) {
+        let Some(history) = &mut self.history else { return };
+        history.undo.iter_mut().for_each(|undo| undo.taken &= !assigned);
+        if let Some(undo) = history.undo.last_mut() {
+            undo.taken |= taken;
+        }
+    }
+
+    /// The row was written with the fields of `assigned`, and is `new` as a whole.
+    pub(crate) fn replaced(&mut self, node: Option<Arc<TransactionNode>>, mut new: M, assigned: u64) {
+        // A write loads nothing but what it assigns.
+        new.unload(self.row.unloaded() & !assigned);
         self.remember(node);
         let before = self.baseline().map(M::snapshot);
         if let Some(history) = &mut self.history {
@@ -232,6 +288,7 @@ impl<M: SentryModel> Tracked<M> {
         }
         self.row = new;
         self.stored = true;
+        self.take(!assigned, assigned);
         self.saved(before);
     }
 
@@ -240,8 +297,14 @@ impl<M: SentryModel> Tracked<M> {
         self.settle();
         if let Some(history) = &mut self.history {
             history.base = None;
+            // What is loaded now was not edited, whatever becomes of the transaction.
+            for before in history.undo.iter_mut().filter_map(|undo| undo.before.as_mut()) {
+                let loaded = self.row.unloaded() & before.unloaded();
+                before.swap_fields(&mut new.snapshot(), loaded);
+            }
         }
         self.row = new;
+        self.take(u64::MAX, 0);
     }
 
     /// Keeps what the write changed, if there was a row before.
@@ -253,7 +316,7 @@ impl<M: SentryModel> Tracked<M> {
     fn is_rolled_back(&self) -> bool {
         self.history
             .as_ref()
-            .is_some_and(|history| history.undo.iter().any(|(node, _)| node.is_rolled_back()))
+            .is_some_and(|history| history.undo.iter().any(|undo| undo.node.is_rolled_back()))
     }
 
     /// The row is gone.
@@ -268,7 +331,7 @@ impl<M: SentryModel> Tracked<M> {
     /// The row was just inserted: before `node` there was none.
     pub(crate) fn inserted(&mut self, node: Option<Arc<TransactionNode>>) {
         if let Some(node) = node {
-            self.history.get_or_insert_default().undo.push((node, None));
+            self.history.get_or_insert_default().undo.push(Undo { node, before: None, taken: 0 });
         }
     }
 
@@ -276,7 +339,7 @@ impl<M: SentryModel> Tracked<M> {
     fn remember(&mut self, node: Option<Arc<TransactionNode>>) {
         self.settle();
         if let Some(history) = &mut self.history {
-            history.undo.retain(|(node, _)| !node.is_committed());
+            history.undo.retain(|undo| !undo.node.is_committed());
         }
         let Some(node) = node else {
             if let Some(history) = &mut self.history {
@@ -285,19 +348,23 @@ impl<M: SentryModel> Tracked<M> {
             return;
         };
         let known =
-            |history: &History<M>| history.undo.last().is_some_and(|(last, _)| Arc::ptr_eq(last, &node));
+            |history: &History<M>| history.undo.last().is_some_and(|last| Arc::ptr_eq(&last.node, &node));
         if self.history.as_deref().is_some_and(known) {
             return;
         }
         let before = self.baseline().map(M::snapshot);
-        self.history.get_or_insert_default().undo.push((node, before));
+        self.history.get_or_insert_default().undo.push(Undo { node, before, taken: 0 });
     }
 
-    /// Makes the baseline of the oldest rolled-back transaction the current one.
-    fn settle(&mut self) {
+    /// Makes the baseline of the oldest rolled-back transaction the current one, and takes back what was no edit.
+    pub(crate) fn settle(&mut self) {
+        let taken_back = self.taken_back();
         let Some(history) = &mut self.history else { return };
-        if let Some(oldest) = history.undo.iter().position(|(node, _)| node.is_rolled_back()) {
-            let before = history.undo.drain(oldest..).next().and_then(|(_, before)| before);
+        if let Some(oldest) = history.undo.iter().position(|undo| undo.node.is_rolled_back()) {
+            let before = history.undo.drain(oldest..).next().and_then(|undo| undo.before);
+            if let Some(before) = &before {
+                self.row.swap_fields(&mut before.snapshot(), taken_back);
+            }
             self.stored = before.is_some();
             history.base = before;
             history.saved = None;
@@ -325,10 +392,11 @@ impl<M: SentryModel> DerefMut for Tracked<M> {
 impl<M: SentryModel + Clone> Clone for Tracked<M> {
     fn clone(&self) -> Self {
         let history = self.history.as_ref().map(|history| {
-            let undo = history
-                .undo
-                .iter()
-                .map(|(node, before)| (Arc::clone(node), before.as_ref().map(M::snapshot)));
+            let undo = history.undo.iter().map(|undo| Undo {
+                node: Arc::clone(&undo.node),
+                before: undo.before.as_ref().map(M::snapshot),
+                taken: undo.taken,
+            });
             let saved = history.saved.as_ref().map(|(before, after)| (before.snapshot(), after.snapshot()));
             Box::new(History { base: history.base.as_ref().map(M::snapshot), undo: undo.collect(), saved })
         });

@@ -33,7 +33,8 @@ fn inflated(bytes: &[u8]) -> Vec<u8> {
 /// The pickles that Python wrote, of every protocol.
 fn pickles() -> Vec<Vec<u8>> {
     let all: serde_json::Value = serde_json::from_str(include_str!("../../data/gzipped_dict.json")).unwrap();
-    let vectors = all["legacy_pickle"].as_array().unwrap().iter();
+    let vectors =
+        ["legacy_pickle", "constructors"].into_iter().flat_map(|list| all[list].as_array().unwrap());
     vectors.map(|it| inflated(&STANDARD.decode(it["stored"].as_str().unwrap()).unwrap())).collect()
 }
 
@@ -41,7 +42,7 @@ fn pickles() -> Vec<Vec<u8>> {
 fn programs() -> impl Strategy<Value = Vec<u8>> {
     let alone: Vec<Vec<u8>> =
         b"N)]}(\x88\x89\x8f012teaulds\x85\x86\x87\x90\x91\x94".iter().map(|op| vec![*op]).collect();
-    let code: Vec<Vec<u8>> = b"icoRbPQ\x81\x82\x83\x84\x92\x93\x97\x98".iter().map(|op| vec![*op]).collect();
+    let code: Vec<Vec<u8>> = b"icoPQ\x82\x83\x84\x92\x97\x98".iter().map(|op| vec![*op]).collect();
     // A length of 1, 4 or 8 bytes, true or not, and bytes.
     let sized = (
         prop::sample::select(
@@ -75,11 +76,31 @@ fn programs() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|((op, width), number): ((u8, usize), u64)| {
             [&[op][..], &number.to_le_bytes()[..width]].concat()
         });
+    // What is named is refused, or made of what stands before it.
+    let named = prop::sample::select(vec![
+        "cbuiltins\nset\n",
+        "cbuiltins\nbytes\n",
+        "ccollections\nOrderedDict\n",
+        "ccollections\ndefaultdict\n",
+        "cdatetime\ndatetime\n(S'\\x07\\xde\\x01\\x02\\x03\\x04\\x05\\x00\\x00\\x00'\ntR",
+        "cdecimal\nDecimal\n(S'1.5'\ntR",
+        "cuuid\nUUID\n)\u{81}}U\x03intK\x05sb",
+        "c_codecs\nencode\n(Va\nVlatin1\ntR",
+        "cos\nsystem\n",
+        "\u{93}",
+        "R",
+        ")R",
+        "\u{85}R",
+        "b",
+        "\u{81}",
+    ])
+    .prop_map(|text: &str| text.chars().map(|letter| u8::try_from(letter).unwrap()).collect());
     // What is remembered early and recalled often grows exponentially.
     let memory = (prop::sample::select(b"qh".to_vec()), 0_u8..4).prop_map(|(op, key)| vec![op, key]);
     let step = prop_oneof![
         12 => prop::sample::select(alone),
         1 => prop::sample::select(code),
+        4 => named,
         4 => sized,
         3 => line,
         2 => number,

@@ -75,14 +75,24 @@ macro_rules! spelled_otherwise {
 mod a_key_that_was_renamed_in_case_alone_is_invalidated {
     use super::*;
 
-    test_on!(NOCASE, sqlite_and_memory, sqlite, memory, (conn, store), { spelled_otherwise!(conn, store) });
-    test_on!(NOCASE, sqlite_and_redis, sqlite, redis, (conn, store), { spelled_otherwise!(conn, store) });
-    test_on!(CITEXT, postgres_and_memory, postgres, memory, (conn, store), {
-        spelled_otherwise!(conn, store)
+    test_on!(NOCASE, sqlite_and_memory, sqlite, memory, (conn, store), {
+        spelled_otherwise!(conn, store);
     });
-    test_on!(CITEXT, postgres_and_redis, postgres, redis, (conn, store), { spelled_otherwise!(conn, store) });
-    test_on!(GENERAL_CI, mysql_and_memory, mysql, memory, (conn, store), { spelled_otherwise!(conn, store) });
-    test_on!(GENERAL_CI, mysql_and_redis, mysql, redis, (conn, store), { spelled_otherwise!(conn, store) });
+    test_on!(NOCASE, sqlite_and_redis, sqlite, redis, (conn, store), {
+        spelled_otherwise!(conn, store);
+    });
+    test_on!(CITEXT, postgres_and_memory, postgres, memory, (conn, store), {
+        spelled_otherwise!(conn, store);
+    });
+    test_on!(CITEXT, postgres_and_redis, postgres, redis, (conn, store), {
+        spelled_otherwise!(conn, store);
+    });
+    test_on!(GENERAL_CI, mysql_and_memory, mysql, memory, (conn, store), {
+        spelled_otherwise!(conn, store);
+    });
+    test_on!(GENERAL_CI, mysql_and_redis, mysql, redis, (conn, store), {
+        spelled_otherwise!(conn, store);
+    });
 }
 
 diesel::table! { slugs (id) { id -> Integer, name -> Text, slug -> Nullable<Text> } }
@@ -91,7 +101,7 @@ diesel::table! { slugs (id) { id -> Integer, name -> Text, slug -> Nullable<Text
 #[derive(Debug, Clone, PartialEq, Queryable, Selectable, SentryModel)]
 #[diesel(table_name = slugs)]
 #[cache_fields(slug, negative = "1h")]
-struct Slug {
+struct Article {
     #[bounded(auto)]
     id: i32,
     name: String,
@@ -113,32 +123,35 @@ macro_rules! computed {
         let mut db = Session::new($conn, &cache);
         let absent = |db: &mut Session<'_, _>, slug: &str| {
             for _ in 0..2 {
-                assert!(Slug::get_from_cache(db, slugs::slug, slug).optional().unwrap().is_none(), "{slug}");
+                assert!(
+                    Article::get_from_cache(db, slugs::slug, slug).optional().unwrap().is_none(),
+                    "{slug}"
+                );
             }
         };
         macro_rules! there {
             ($slug:expr) => {
-                assert!(Slug::get_from_cache(&mut db, slugs::slug, $slug).is_ok(), "{}", $slug)
+                assert!(Article::get_from_cache(&mut db, slugs::slug, $slug).is_ok(), "{}", $slug)
             };
         }
         absent(&mut db, "pump");
-        let mut row = Slug::create().name("Pump").execute(&mut db).unwrap();
+        let mut row = Article::create().name("Pump").execute(&mut db).unwrap();
         there!("pump");
         absent(&mut db, "tank");
         row.update().name("Tank").execute(&mut db).unwrap();
         there!("tank");
         absent(&mut db, "valve");
-        Slug::update_where(slugs::id.eq(row.id)).name("Valve").execute(&mut db).unwrap();
+        Article::update_where(slugs::id.eq(row.id)).name("Valve").execute(&mut db).unwrap();
         there!("valve");
         absent(&mut db, "gauge");
         row.name = "Gauge".into();
         row.save(&mut db).unwrap();
         there!("gauge");
         absent(&mut db, "meter");
-        Slug::create_or_update().id(row.id).defaults(|d| d.name("Meter")).execute(&mut db).unwrap();
+        Article::create_or_update().id(row.id).defaults(|d| d.name("Meter")).execute(&mut db).unwrap();
         there!("meter");
         absent(&mut db, "many");
-        Slug::create_many(&mut db, [Slug::create().name("Many")]).unwrap();
+        Article::create_many(&mut db, [Article::create().name("Many")]).unwrap();
         there!("many");
     }};
 }
@@ -148,14 +161,18 @@ mod the_absence_of_what_the_database_computes_ends_with_the_write {
 
     const NONE: [&str; 0] = [];
 
-    test_on!(GENERATED, sqlite_generated, sqlite, memory, (conn, store), { computed!(conn, store, NONE) });
+    test_on!(GENERATED, sqlite_generated, sqlite, memory, (conn, store), {
+        computed!(conn, store, NONE);
+    });
     test_on!(GENERATED, sqlite_generated_redis, sqlite, redis, (conn, store), {
-        computed!(conn, store, NONE)
+        computed!(conn, store, NONE);
     });
     test_on!(GENERATED, postgres_generated, postgres, memory, (conn, store), {
-        computed!(conn, store, NONE)
+        computed!(conn, store, NONE);
     });
-    test_on!(GENERATED, mysql_generated, mysql, redis, (conn, store), { computed!(conn, store, NONE) });
+    test_on!(GENERATED, mysql_generated, mysql, redis, (conn, store), {
+        computed!(conn, store, NONE);
+    });
 
     test_on!(PLAIN, sqlite_trigger, sqlite, memory, (conn, store), {
         computed!(
@@ -165,7 +182,7 @@ mod the_absence_of_what_the_database_computes_ends_with_the_write {
                 "CREATE TRIGGER u AFTER UPDATE OF name ON slugs BEGIN UPDATE slugs SET slug = lower(NEW.name) WHERE id = NEW.id; END",
                 "CREATE TRIGGER i AFTER INSERT ON slugs BEGIN UPDATE slugs SET slug = lower(NEW.name) WHERE id = NEW.id; END",
             ]
-        )
+        );
     });
     test_on!(PLAIN, postgres_trigger, postgres, redis, (conn, store), {
         computed!(
@@ -176,7 +193,7 @@ mod the_absence_of_what_the_database_computes_ends_with_the_write {
                UPDATE slugs SET slug = lower(NEW.name) WHERE id = NEW.id; RETURN NULL; END $$",
                 "CREATE TRIGGER slug AFTER INSERT OR UPDATE OF name ON slugs FOR EACH ROW EXECUTE FUNCTION slug()",
             ]
-        )
+        );
     });
     test_on!(PLAIN, mysql_trigger, mysql, memory, (conn, store), {
         computed!(
@@ -186,7 +203,7 @@ mod the_absence_of_what_the_database_computes_ends_with_the_write {
                 "CREATE TRIGGER u BEFORE UPDATE ON slugs FOR EACH ROW SET NEW.slug = lower(NEW.name)",
                 "CREATE TRIGGER i BEFORE INSERT ON slugs FOR EACH ROW SET NEW.slug = lower(NEW.name)",
             ]
-        )
+        );
     });
 }
 

@@ -263,11 +263,21 @@ macro_rules! panics {
     }};
 }
 
-test_on!(SCHEMA, sqlite_and_memory, sqlite, memory, (conn, place, store), { panics!(conn, place, store) });
-test_on!(SCHEMA, sqlite_and_redis, sqlite, redis, (conn, place, store), { panics!(conn, place, store) });
-test_on!(SCHEMA, postgres_and_memory, postgres, memory, (conn, place, store), {
-    panics!(conn, place, store)
+test_on!(SCHEMA, sqlite_and_memory, sqlite, memory, (conn, place, store), {
+    panics!(conn, place, store);
 });
-test_on!(SCHEMA, postgres_and_redis, postgres, redis, (conn, place, store), { panics!(conn, place, store) });
-test_on!(SCHEMA, mysql_and_memory, mysql, memory, (conn, place, store), { panics!(conn, place, store) });
-test_on!(SCHEMA, mysql_and_redis, mysql, redis, (conn, place, store), { panics!(conn, place, store) });
+test_on!(SCHEMA, sqlite_and_redis, sqlite, redis, (conn, place, store), {
+    panics!(conn, place, store);
+});
+test_on!(SCHEMA, postgres_and_memory, postgres, memory, (conn, place, store), {
+    panics!(conn, place, store);
+});
+test_on!(SCHEMA, postgres_and_redis, postgres, redis, (conn, place, store), {
+    panics!(conn, place, store);
+});
+test_on!(SCHEMA, mysql_and_memory, mysql, memory, (conn, place, store), {
+    panics!(conn, place, store);
+});
+test_on!(SCHEMA, mysql_and_redis, mysql, redis, (conn, place, store), {
+    panics!(conn, place, store);
+});

@@ -263,15 +263,23 @@ macro_rules! found_on_every_level {
 mod a_refusal_is_a_refusal_on_every_level {
     use super::*;
 
-    test_on!(CELLS, postgres, postgres, (conn, place), { refused_on_every_level!(conn, place) });
-    test_on!(CELLS, mysql, mysql, (conn, place), { refused_on_every_level!(conn, place) });
+    test_on!(CELLS, postgres, postgres, (conn, place), {
+        refused_on_every_level!(conn, place);
+    });
+    test_on!(CELLS, mysql, mysql, (conn, place), {
+        refused_on_every_level!(conn, place);
+    });
 }
 
 mod a_row_that_stands_in_the_way_is_found_on_every_level {
     use super::*;
 
-    test_on!(CELLS, postgres, postgres, (conn, place), { found_on_every_level!(conn, place) });
-    test_on!(CELLS, mysql, mysql, (conn, place), { found_on_every_level!(conn, place) });
+    test_on!(CELLS, postgres, postgres, (conn, place), {
+        found_on_every_level!(conn, place);
+    });
+    test_on!(CELLS, mysql, mysql, (conn, place), {
+        found_on_every_level!(conn, place);
+    });
 }
 
 /// The predicate of a write means other rows by the time it is asked again.
@@ -294,7 +302,7 @@ macro_rules! subquery {
             .filter(|it| it.is_none())
             .count();
         let stored: i64 = cells::table.count().get_result(db.connection()).unwrap();
-        assert_eq!(gone as i64, 2 - stored);
+        assert_eq!(i64::try_from(gone).unwrap(), 2 - stored);
     }};
 }
 
@@ -307,13 +315,13 @@ mod a_subquery_in_the_predicate_names_the_rows_that_are_written {
     }
 
     test_on!(CELLS, mysql_update, mysql, (conn, place), {
-        subquery!(conn, place, |db: &mut Session<'_, _>| Cell_::update_where(marked()).n(9).execute(db))
+        subquery!(conn, place, |db: &mut Session<'_, _>| Cell_::update_where(marked()).n(9).execute(db));
     });
     test_on!(CELLS, mysql_delete, mysql, (conn, place), {
-        subquery!(conn, place, |db: &mut Session<'_, _>| Cell_::delete_where(marked()).execute(db))
+        subquery!(conn, place, |db: &mut Session<'_, _>| Cell_::delete_where(marked()).execute(db));
     });
     test_on!(CELLS, postgres_update, postgres, (conn, place), {
-        subquery!(conn, place, |db: &mut Session<'_, _>| Cell_::update_where(marked()).n(9).execute(db))
+        subquery!(conn, place, |db: &mut Session<'_, _>| Cell_::update_where(marked()).n(9).execute(db));
     });
 }
 
@@ -514,6 +522,27 @@ macro_rules! trigger {
         row.save(&mut db).unwrap();
         assert_eq!((row.grp, row.name.as_str()), (9, "edited"));
         assert!(row.changes().fields().next().is_none());
+        // What it took from a statement that is rolled back, was no edit.
+        let rolled_back: Result<(), Error> = db.transaction(|db| {
+            row.update().n(7).execute(db)?;
+            assert_eq!(row.grp, 10);
+            row.name = "later".into();
+            row.save(db)?;
+            assert_eq!(row.grp, 11);
+            Err(Error::Query("roll back".into()))
+        });
+        assert!(rolled_back.is_err());
+        assert_eq!(row.changes().fields().collect::<Vec<_>>(), ["name", "n"]);
+        assert!(!row.has_changed(cells::grp) && row.has_changed(cells::name));
+        row.reset();
+        assert_eq!((row.n, row.grp, row.name.as_str()), (6, 9, "edited"));
+        let rolled_back: Result<(), Error> = db.transaction(|db| {
+            row.update().n(7).execute(db)?;
+            row.grp = 50;
+            Err(Error::Query("roll back".into()))
+        });
+        assert!(rolled_back.is_err());
+        assert_eq!(row.changes().fields().collect::<Vec<_>>(), ["grp", "n"], "an edit stays one");
     }};
 }
 
@@ -525,9 +554,9 @@ mod memory_takes_what_the_statement_returned {
             conn,
             "CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.grp = NEW.grp + 1; RETURN NEW; END $$;
              CREATE TRIGGER touch BEFORE UPDATE ON cells FOR EACH ROW EXECUTE FUNCTION touch()"
-        )
+        );
     });
     test_on!(TRIGGERED, mysql, mysql, (conn), {
-        trigger!(conn, "CREATE TRIGGER touch BEFORE UPDATE ON cells FOR EACH ROW SET NEW.grp = NEW.grp + 1")
+        trigger!(conn, "CREATE TRIGGER touch BEFORE UPDATE ON cells FOR EACH ROW SET NEW.grp = NEW.grp + 1");
     });
 }

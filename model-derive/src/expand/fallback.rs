@@ -26,6 +26,8 @@ pub(super) fn expand(model: &Model) -> TokenStream {
             fn patch(&self, _: ::core::primitive::u64) -> __Patch #never
             fn apply(&mut self, _: &__Patch) #never
             fn swap_fields(&mut self, _: &mut Self, _: ::core::primitive::u64) #never
+            fn unloaded(&self) -> ::core::primitive::u64 #never
+            fn unload(&mut self, _: ::core::primitive::u64) #never
             fn merge(_: __Patch, _: __Patch) -> __Patch #never
             fn number(&self, _: &::core::primitive::str) -> ::core::option::Option<__rt::Number> #never
             fn describe<__D: __rt::Describe>(_: &mut __D) #never

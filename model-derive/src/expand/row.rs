@@ -128,16 +128,22 @@ fn hooks(model: &Model) -> TokenStream {
 }
 
 // fn repr_fields(&self, __out: &mut __rt::Repr<'_>) {
-//     __rt::Repr::field(__out, "id", &self.id);
-//     __rt::Repr::field(__out, "slug", &self.slug);
+//     use __rt::ProbeField as _;
+//     __rt::Repr::field(__out, "id", __rt::FieldProbe(&self.id).shown());
+//     __rt::Repr::field(__out, "slug", __rt::FieldProbe(&self.slug).shown());
 // }
+//
+// At the name in `#[sane_repr]`, where rustc reports a field that must not be printed.
 fn repr(model: &Model) -> TokenStream {
     let fields = model.repr.iter().map(|shown| {
         let (name, field) = (&shown.name, &model.fields[shown.part.index].ident);
-        quote_spanned!(here(shown.part.span)=> __rt::Repr::field(__out, #name, &self.#field);)
+        quote_spanned! {here(shown.part.span)=>
+            __rt::Repr::field(__out, #name, __rt::FieldProbe(&self.#field).shown());
+        }
     });
     quote! {
         fn repr_fields(&self, __out: &mut __rt::Repr<'_>) {
+            use __rt::ProbeField as _;
             #(#fields)*
         }
     }

@@ -6,9 +6,9 @@ use proc_macro2::Span;
 use syn::Ident;
 use syn::ext::IdentExt;
 
-/// Where `ttl` is not given: long enough to spare the database, short enough that a row which another
-/// program changes behind the cache is not wrong for a day.
-const DEFAULT_TTL_MS: u64 = 60 * 60 * 1000;
+/// Where `ttl` is not given, the five minutes of `sentry.db.models`: enough to spare the database, and few until a row
+/// that another program changes behind the cache is right again.
+const DEFAULT_TTL_MS: u64 = 5 * 60 * 1000;
 
 /// Where `jitter` is not given: entries that were filled together do not expire together.
 const DEFAULT_JITTER: u8 = 10;

@@ -10,6 +10,7 @@ pub use crate::cache::outage::OutagePolicy;
 pub use crate::error::Error;
 pub use crate::field::normal::iexact;
 pub use crate::field::null::{Probe, ProbeAny, ProbeOption};
+pub use crate::field::uncached::{FieldProbe, InKeys, InOption, InRepr, ProbeField};
 pub use crate::field::{
     Assign, BoundedInput, BoundedInteger, CacheKey, Col, FieldOf, Input, KeyCols, KeyTexts, LookupKind,
     Normal, NormalText, Normalize, Number, Storable, Timestamp, ToField,

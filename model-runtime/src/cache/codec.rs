@@ -28,8 +28,30 @@ pub(crate) const MAX_ROW_BYTES: usize = 8 << 20;
     label = "needs serde's `Serialize` and `DeserializeOwned`",
     note = "derive `serde::Serialize` and `serde::Deserialize` on the field's type, or remove `#[cache_fields]`"
 )]
-pub trait Cacheable: Serialize + DeserializeOwned + 'static {}
-impl<T: Serialize + DeserializeOwned + 'static> Cacheable for T {}
+pub trait Cacheable: Sized + 'static {
+    /// Appends the field.
+    ///
+    /// # Errors
+    /// [`CodecError::Encode`].
+    fn encode(&self, out: &mut Encoder) -> Result<(), CodecError>;
+
+    /// Reads the field.
+    ///
+    /// # Errors
+    /// [`CodecError::Decode`].
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, CodecError>;
+}
+
+// `Uncached` has no `Serialize`, and an impl of its own.
+impl<T: Serialize + DeserializeOwned + 'static> Cacheable for T {
+    fn encode(&self, out: &mut Encoder) -> Result<(), CodecError> {
+        out.append(self)
+    }
+
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, CodecError> {
+        input.next()
+    }
+}
 
 /// Why a cached row could not be written or read; a row that cannot be read is a miss.
 #[derive(Debug, thiserror::Error)]
@@ -59,11 +81,11 @@ impl Encoder {
     /// # Errors
     /// [`CodecError::Encode`], and [`CodecError::TooLarge`] once the row exceeds the limit.
     pub fn field<T: Cacheable>(&mut self, value: &T) -> Result<(), CodecError> {
-        self.append(value)?;
+        value.encode(self)?;
         if self.0.len() > MAX_ROW_BYTES { Err(CodecError::TooLarge) } else { Ok(()) }
     }
 
-    fn append<T: Cacheable>(&mut self, value: &T) -> Result<(), CodecError> {
+    fn append<T: Serialize + 'static>(&mut self, value: &T) -> Result<(), CodecError> {
         let mut out = rmp_serde::Serializer::new(&mut self.0).with_struct_map();
         #[cfg(feature = "chrono")]
         if moment::is_moment::<T>() {
@@ -89,6 +111,10 @@ impl<'i> Decoder<'i> {
     /// # Errors
     /// [`CodecError::Decode`].
     pub fn field<T: Cacheable>(&mut self) -> Result<T, CodecError> {
+        T::decode(self)
+    }
+
+    fn next<T: DeserializeOwned + 'static>(&mut self) -> Result<T, CodecError> {
         #[cfg(feature = "chrono")]
         if moment::is_moment::<T>() {
             let moment = Option::<Moment>::deserialize(&mut self.0)?;

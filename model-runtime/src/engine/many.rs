@@ -1,5 +1,5 @@
 //! Lookups of many rows at once: the same steps as of one, each for all of them.
-use super::read::{Lookup, from_database};
+use super::read::{Lookup, from_database, leave_out};
 use super::{Executor, Scope};
 use crate::cache::codec::CacheSpec;
 use crate::cache::read::{self, Answered, Grant, Sought};
@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::field::{KeyTexts, LookupKind};
 use crate::model::ModelSql;
 use crate::statement::{Assignments, Purpose, Statement};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// How many rows are looked up in one round trip and one SELECT.
 const CHUNK: usize = 256;
@@ -206,17 +206,56 @@ where
     if missing.is_empty() {
         return Ok(());
     }
-    let loaded = select_any::<M, K, S>(db, missing.iter().map(|place| wanted[*place].0)).await?;
-    let mut by_text: HashMap<String, M> =
-        loaded.into_iter().map(|row| (K::text(&K::of(&row)), row)).collect();
-    for place in &missing {
-        rows[*place] = by_text.remove(wanted[*place].1);
-    }
-    // A collation may find a row by another spelling than its own.
-    for place in missing.into_iter().filter(|_| !by_text.is_empty()) {
-        if rows[place].is_none() {
-            rows[place] = from_database::<M, K, S>(db, wanted[place].0).await?;
+    let (mut by_text, mut twice) = (HashMap::new(), HashSet::new());
+    for row in select_any::<M, K, S>(db, missing.iter().map(|place| wanted[*place].0)).await? {
+        let text = K::text(&K::of(&row));
+        if by_text.contains_key(&text) {
+            twice.insert(text.clone());
         }
+        by_text.insert(text, row);
+    }
+    let any_found = !by_text.is_empty();
+    let (mut open, mut inexact) = (Vec::new(), false);
+    for place in missing {
+        let (key, text) = wanted[place];
+        match by_text.remove(text) {
+            // As a lookup of it alone, which says that the key is not unique.
+            Some(_) if twice.contains(text) => rows[place] = from_database::<M, K, S>(db, key).await?,
+            Some(row) => rows[place] = Some(row),
+            None => {
+                inexact |= !K::is_exact(key);
+                open.push(place);
+            }
+        }
+    }
+    if !any_found || (!inexact && by_text.is_empty()) {
+        return Ok(());
+    }
+    load_other_spellings::<M, K, S>(db, wanted, open, by_text.is_empty(), rows).await
+}
+
+/// A collation may find a row by another spelling than its own, and one row by several that are asked for.
+async fn load_other_spellings<M, K, S>(
+    db: &mut S,
+    wanted: &[Wanted<'_, K::Key>],
+    open: Vec<usize>,
+    every_row_was_taken: bool,
+    rows: &mut [Option<M>],
+) -> Result<()>
+where
+    M: ModelSql<S::Backend>,
+    K: KeyTexts<Model = M>,
+    S: Executor,
+{
+    // In most databases there is none, which one statement tells.
+    if every_row_was_taken && open.len() > 1 {
+        let others = select_any::<M, K, S>(db, open.iter().map(|place| wanted[*place].0)).await?;
+        if others.is_empty() {
+            return Ok(());
+        }
+    }
+    for place in open {
+        rows[place] = from_database::<M, K, S>(db, wanted[place].0).await?;
     }
     Ok(())
 }
@@ -239,5 +278,7 @@ where
         alternatives.push(pairs.normalized::<K>().pairs);
     }
     let select = Statement::new().sql("SELECT ").columns::<M>().sql(" FROM ").table::<M>();
-    db.rows(select.matching_any(alternatives)).await
+    let mut rows = db.rows(select.matching_any(alternatives)).await?;
+    leave_out(&mut rows);
+    Ok(rows)
 }

@@ -210,6 +210,7 @@ where
         let wanted = K::text(key);
         rows.retain(|row| K::text(&K::of(row)) == wanted);
     }
+    leave_out(&mut rows);
     if rows.len() > 1 {
         return Err(Error::Query(format!(
             "{}: {} rows match {}; a cached lookup must go by a unique key",
@@ -219,6 +220,16 @@ where
         )));
     }
     Ok(rows.pop())
+}
+
+/// Forgets what the cache never has, so that a lookup answers the same whoever was asked, and so that nothing of it gets
+/// into what readers share.
+pub(super) fn leave_out<M: SentryModel>(rows: &mut [M]) {
+    if M::cache().is_some() {
+        for row in rows {
+            row.unload(u64::MAX);
+        }
+    }
 }
 
 /// `SELECT … FROM … WHERE a = … AND b = …`.

@@ -23,8 +23,11 @@ impl Source {
         sets: &Assignments<'_, DB>,
         wanted: Wanted,
     ) -> Result<Self> {
-        // Hooks see the whole row as it is stored.
-        let is_known = sets.only_values() && wanted == Wanted::Assigned && M::hooks().is_none();
+        // Hooks see the whole row as it is stored. A time as a primary key may have been cut off, and later writes name
+        // the row by what it carries.
+        let is_key_cut = !DB::KEEPS_NANOSECONDS && sets.mask() & M::Pk::MASK != 0;
+        let is_known =
+            sets.only_values() && wanted == Wanted::Assigned && M::hooks().is_none() && !is_key_cut;
         match (DB::RETURNING, sets.only_values()) {
             _ if is_known && DB::STORES_AS_BOUND => Ok(Self::Known),
             (true, ..) => Ok(Self::Returned),

@@ -53,7 +53,7 @@ pub enum Error {
     #[error("{0}")]
     Query(String),
     /// A stored value cannot be decoded or a value cannot be encoded: a broken or oversized gzipped
-    /// dict, or a column of another type than its field.
+    /// dict, a column of another type than its field, or an [`Uncached`](crate::Uncached) that is not loaded.
     #[error("{model}.{field}: {reason}")]
     InvalidValue {
         /// The model's name.

@@ -5,7 +5,7 @@ mod node;
 mod operand;
 mod resolve;
 
-pub(crate) use node::{Computed, Guard, Node};
+pub(crate) use node::{Computed, Guard, IntegerGuard, Node};
 pub use operand::{Arithmetic, Fits, Integral, Literal, Operand, Widen};
 pub(crate) use resolve::evaluate;
 
@@ -14,7 +14,7 @@ use crate::field::FieldOf;
 use crate::model::SentryModel;
 use diesel::Column;
 use diesel::expression::Expression;
-use node::Operator;
+use node::{Numbers, Operator};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops;
@@ -122,11 +122,12 @@ macro_rules! operators { ($($trait:ident $method:ident $operator:ident $marker:i
     impl<Tab, ST: $marker, R: Operand<Tab, ST, Result: $marker>> ops::$trait<R> for Expr<Tab, ST> {
         type Output = Expr<Tab, R::Result>;
         fn $method(self, right: R) -> Self::Output {
-            let operator = match (Operator::$operator, <R::Result as Arithmetic>::OF_INTEGERS) {
-                (Operator::Div, true) => Operator::Quotient,
-                (operator, _) => operator,
+            let (operator, numbers) = match (Operator::$operator, <R::Result as Arithmetic>::OF_INTEGERS) {
+                (Operator::Div, true) => (Operator::Quotient, Numbers::Integers),
+                (operator, true) => (operator, Numbers::Integers),
+                (operator, false) => (operator, Numbers::Fractions),
             };
-            Expr::new(Node::Binary(operator, Box::new(self.0), Box::new(right.into_node())))
+            Expr::new(Node::Binary(operator, numbers, Box::new(self.0), Box::new(right.into_node())))
         }
     }
 )* } }

@@ -47,6 +47,13 @@ impl Operator {
     }
 }
 
+/// What an operator computes with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Numbers {
+    Integers,
+    Fractions,
+}
+
 #[derive(Debug, Clone)]
 pub(crate) enum Node {
     Column(&'static str),
@@ -54,7 +61,7 @@ pub(crate) enum Node {
     Float(f64),
     /// A literal that no BIGINT holds; reported when the operation runs.
     TooBig(String),
-    Binary(Operator, Box<Node>, Box<Node>),
+    Binary(Operator, Numbers, Box<Node>, Box<Node>),
     /// Assigned to a column of another numeric type; the same SQL.
     Converted(Box<Node>),
 }
@@ -64,7 +71,7 @@ impl Node {
     pub(crate) fn too_big(&self) -> Option<&str> {
         match self {
             Self::TooBig(text) => Some(text),
-            Self::Binary(_, left, right) => left.too_big().or_else(|| right.too_big()),
+            Self::Binary(.., left, right) => left.too_big().or_else(|| right.too_big()),
             Self::Converted(node) => node.too_big(),
             _ => None,
         }
@@ -74,7 +81,7 @@ impl Node {
     pub(crate) fn reads(&self, column: &str) -> bool {
         match self {
             Self::Column(name) => *name == column,
-            Self::Binary(_, left, right) => left.reads(column) || right.reads(column),
+            Self::Binary(.., left, right) => left.reads(column) || right.reads(column),
             Self::Converted(node) => node.reads(column),
             Self::Integer(_) | Self::Float(_) | Self::TooBig(_) => false,
         }
@@ -85,13 +92,56 @@ impl Node {
         matches!(self, Self::Binary(..) | Self::Converted(_))
     }
 
+    /// The outermost computations with integers.
+    pub(crate) fn of_integers(&self) -> Vec<&Self> {
+        match self {
+            Self::Binary(_, Numbers::Integers, ..) => vec![self],
+            Self::Binary(_, Numbers::Fractions, left, right) => {
+                [left.of_integers(), right.of_integers()].concat()
+            }
+            Self::Converted(node) => node.of_integers(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether an operand of it is computed itself.
+    fn is_nested(&self) -> bool {
+        match self {
+            Self::Binary(.., left, right) => left.computes() || right.computes(),
+            Self::Converted(node) => node.is_nested(),
+            _ => false,
+        }
+    }
+
+    /// The computations of which one is a fraction where any within is: a fraction stays one through every operator but
+    /// `&` and `|`.
+    fn telling(&self) -> Vec<&Self> {
+        match self {
+            Self::Binary(Operator::BitAnd | Operator::BitOr, _, left, right) => {
+                [left.telling(), right.telling()].concat()
+            }
+            Self::Binary(.., left, right) => [vec![self], left.below_bits(), right.below_bits()].concat(),
+            Self::Converted(node) => node.telling(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The same of what `&` and `|` within take, when it is known of the rest.
+    fn below_bits(&self) -> Vec<&Self> {
+        match self {
+            Self::Binary(Operator::BitAnd | Operator::BitOr, ..) => self.telling(),
+            Self::Binary(.., left, right) => [left.below_bits(), right.below_bits()].concat(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Feeds what the SQL text depends on; literals are bound, so their values do not count.
     pub(crate) fn hash_shape(&self, state: &mut impl Hasher) {
         std::mem::discriminant(self).hash(state);
         match self {
             Self::Column(name) => name.hash(state),
-            Self::Binary(operator, left, right) => {
-                operator.hash(state);
+            Self::Binary(operator, numbers, left, right) => {
+                (operator, numbers).hash(state);
                 left.hash_shape(state);
                 right.hash_shape(state);
             }
@@ -120,7 +170,7 @@ impl Node {
             Self::TooBig(text) => {
                 Err(diesel::result::Error::QueryBuilderError(format!("{text} does not fit a BIGINT").into()))
             }
-            Self::Binary(operator, left, right) => {
+            Self::Binary(operator, _, left, right) => {
                 let (before, after) = operator.around::<DB>();
                 out.push_sql(before);
                 left.walk(row, out)?;
@@ -141,7 +191,7 @@ impl fmt::Display for Node {
             Self::Integer(value) => value.fmt(f),
             Self::Float(value) => value.fmt(f),
             Self::TooBig(text) => f.write_str(text),
-            Self::Binary(operator, left, right) => write!(f, "({left}{}{right})", operator.symbol()),
+            Self::Binary(operator, _, left, right) => write!(f, "({left}{}{right})", operator.symbol()),
             Self::Converted(node) => node.fmt(f),
         }
     }
@@ -175,6 +225,38 @@ impl<E: QueryFragment<DB>, DB: Dialect> QueryFragment<DB> for Guard<E> {
         out.push_sql(" AND ");
         DB::bind_i64(&self.max, &mut out)?;
         out.push_sql(") IS NOT FALSE");
+        Ok(())
+    }
+}
+
+/// The same for a computation with integers, none of which may leave BIGINT on the way.
+pub(crate) struct IntegerGuard<'e, DB: Dialect>(pub(crate) Guard<Computed<'e, DB>>);
+
+impl<DB: Dialect> IntegerGuard<'_, DB> {
+    /// What must be seen to be an integer still. Most databases raise an error past BIGINT; one that goes on in fractions
+    /// loses digits, and a further operator may lead it back.
+    fn to_be_seen(&self) -> Vec<&Node> {
+        let Guard { value: Computed { node, .. }, min, .. } = &self.0;
+        // A fraction of one operator is beyond every smaller range.
+        let in_range = !node.is_nested() && *min > i64::MIN;
+        if in_range || !DB::GOES_ON_IN_FRACTIONS { Vec::new() } else { node.telling() }
+    }
+}
+
+impl<DB: Dialect> QueryFragment<DB> for IntegerGuard<'_, DB> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        let Guard { value: Computed { row, .. }, min, max } = &self.0;
+        let seen = self.to_be_seen();
+        // What is an integer still is in the range of all.
+        let needs_range = seen.is_empty() || (*min, *max) != (i64::MIN, i64::MAX);
+        if needs_range {
+            self.0.walk_ast(out.reborrow())?;
+        }
+        for (place, node) in seen.into_iter().enumerate() {
+            out.push_sql(if place > 0 || needs_range { " AND typeof(" } else { "typeof(" });
+            node.walk(*row, &mut out)?;
+            out.push_sql(") <> 'real'");
+        }
         Ok(())
     }
 }

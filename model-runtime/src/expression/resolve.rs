@@ -12,7 +12,7 @@ pub(crate) fn evaluate(node: &Node, column: &dyn Fn(&str) -> Option<Number>) -> 
         Node::Float(value) => Ok(Number::Float(*value)),
         Node::TooBig(_) => Err("a literal does not fit a BIGINT"),
         Node::Converted(node) => evaluate(node, column),
-        Node::Binary(operator, left, right) => match (evaluate(left, column)?, evaluate(right, column)?) {
+        Node::Binary(operator, _, left, right) => match (evaluate(left, column)?, evaluate(right, column)?) {
             (Number::Integer(left), Number::Integer(right)) => integers(*operator, left, right),
             (left, right) => floats(*operator, as_float(left), as_float(right)),
         },
@@ -58,10 +58,11 @@ fn as_float(number: Number) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::node::Numbers;
     use super::*;
 
     fn binary(operator: Operator, left: Node, right: Node) -> Node {
-        Node::Binary(operator, Box::new(left), Box::new(right))
+        Node::Binary(operator, Numbers::Integers, Box::new(left), Box::new(right))
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What a setter takes, and the assignment it leaves in a patch.
-use super::{FieldOf, Number, from_integer, to_number};
+use super::{FieldOf, Number, Uncached, from_integer, to_number};
 use crate::expression::{Expr, Fits};
 use diesel::Column;
 use diesel::expression::Expression;
@@ -69,7 +69,8 @@ where
     }
 }
 
-/// The value conversions of setters and keys: itself, by reference, `&str` for `String`, `T` for `Option<T>`.
+/// The value conversions of setters and keys: itself, by reference, `&str` for `String`, `T` for `Option<T>`; all of them
+/// for `Uncached` as well.
 #[diagnostic::on_unimplemented(
     message = "a value of type `{Self}` does not fit a field of type `{T}`",
     label = "expected `{T}`, or an `F` expression over the same column type"
@@ -106,6 +107,36 @@ impl ToField<String> for &str {
 impl ToField<Option<String>> for &str {
     fn to_field(self) -> Option<String> {
         Some(self.into())
+    }
+}
+
+impl<T> ToField<Uncached<T>> for T {
+    fn to_field(self) -> Uncached<T> {
+        self.into()
+    }
+}
+
+impl<T> ToField<Uncached<Option<T>>> for T {
+    fn to_field(self) -> Uncached<Option<T>> {
+        Some(self).into()
+    }
+}
+
+impl<T: Clone> ToField<Uncached<T>> for &T {
+    fn to_field(self) -> Uncached<T> {
+        self.clone().into()
+    }
+}
+
+impl ToField<Uncached<String>> for &str {
+    fn to_field(self) -> Uncached<String> {
+        self.into()
+    }
+}
+
+impl ToField<Uncached<Option<String>>> for &str {
+    fn to_field(self) -> Uncached<Option<String>> {
+        Some(self.into()).into()
     }
 }
 

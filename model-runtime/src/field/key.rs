@@ -2,6 +2,7 @@
 use super::{Assign, FieldOf, ToField};
 use crate::cache::key::{KeyText, text_of};
 use crate::model::SentryModel;
+use crate::statement::Dialect;
 use std::marker::PhantomData;
 
 /// Whether a lookup goes by the primary key or by a unique field.
@@ -60,12 +61,16 @@ pub trait KeyTexts: KeyCols {
     /// The fields' names in the text of a key.
     const NAMES: &'static [&'static str];
 
-    /// The key's text: `field=value`, of several fields sorted by name.
+    /// The key's text: `field=value` of one field, `:a=1:b=2` of several.
     fn text(key: &Self::Key) -> String;
     /// The fields' names and the texts of their values, for messages.
     fn texts(key: &Self::Key) -> Vec<(&'static str, String)>;
-    /// Whether one of the values is NULL, so that the key has no text.
+    /// Whether one of the values is NULL: a lookup by it is not cached.
     fn is_null(key: &Self::Key) -> bool;
+    /// Whether only a row that carries these very values is found by them, whatever the collation.
+    fn is_exact(key: &Self::Key) -> bool;
+    /// The key as `DB` stores it, which may cut times off.
+    fn stored<DB: Dialect>(key: Self::Key) -> Self::Key;
 }
 
 fn text<T: KeyText>(value: &T) -> String {
@@ -152,6 +157,18 @@ macro_rules! keys { ($(($($C:ident $i:tt),+))*) => { $(
 
         fn is_null(key: &Self::Key) -> bool {
             $(key.$i.is_null())||+
+        }
+
+        fn is_exact(key: &Self::Key) -> bool {
+            // Rows of another normal form are left out wherever they are read.
+            $($C::FUNCTION.is_some())||+ || ($(key.$i.is_exact())&&+)
+        }
+
+        fn stored<DB: Dialect>(key: Self::Key) -> Self::Key {
+            match DB::KEEPS_NANOSECONDS {
+                true => key,
+                false => ($(key.$i.in_microseconds(),)+),
+            }
         }
     }
 )* } }

@@ -8,6 +8,7 @@ pub(crate) mod null;
 mod number;
 mod storable;
 mod timestamp;
+pub(crate) mod uncached;
 mod unsigned;
 
 pub use assign::{AsExpression, AsValue, Assign, BoundedInput, Input, ToField};
@@ -17,6 +18,7 @@ pub use key::{CacheKey, Col, KeyCols, KeyFor, KeyPart, KeyTexts, LookupKind, Par
 pub use normal::{Normal, NormalText, Normalize};
 pub use storable::Storable;
 pub use timestamp::Timestamp;
+pub use uncached::{Uncached, UncachedExpression};
 pub use unsigned::{OutOfRange, PositiveBigInteger, PositiveInteger, WrappingU32};
 
 pub use number::Number;

@@ -60,8 +60,8 @@ impl NormalText for Option<String> {
     }
 }
 
-/// The form of `iexact`: the letters A to Z as a to z. No database tells more spellings apart with `LOWER`, whatever
-/// its locale; some tell fewer.
+/// The form of `iexact`: the letters A to Z as a to z. `LOWER` tells no more spellings apart, and in some databases fewer;
+/// in Turkish locales alone the small letter of I is another one than i, and a lookup by it finds no capital.
 #[must_use]
 pub fn iexact(text: &str) -> String {
     text.to_ascii_lowercase()

@@ -1,6 +1,6 @@
 //! Numbers of any primitive type, seen through `Any` so that no numeric bound leaks into generated code.
-use super::{PositiveBigInteger, PositiveInteger};
-use std::any::Any;
+use super::{PositiveBigInteger, PositiveInteger, Uncached};
+use std::any::{Any, TypeId};
 
 /// A number that an expression computes with.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,11 +42,12 @@ macro_rules! integers { ($($t:ty)*) => {
         None
     }
 
-    /// The smallest and the largest value of the integer type `T` or `Option` of it.
+    /// The smallest and the largest value of the integer type `T` or `Option` of it, uncached or not.
     pub(crate) fn integer_range<T: 'static>() -> Option<(i128, i128)> {
-        let kind = std::any::TypeId::of::<T>();
+        let kind = TypeId::of::<T>();
         $(
-            if kind == std::any::TypeId::of::<$t>() || kind == std::any::TypeId::of::<Option<$t>>() {
+            let plain = kind == TypeId::of::<$t>() || kind == TypeId::of::<Option<$t>>();
+            if plain || kind == TypeId::of::<Uncached<$t>>() || kind == TypeId::of::<Uncached<Option<$t>>>() {
                 return Some((i128::from(<$t>::MIN), i128::from(<$t>::MAX)));
             }
         )*
@@ -55,7 +56,7 @@ macro_rules! integers { ($($t:ty)*) => {
 } }
 integers!(i8 i16 i32 i64 u8 u16 u32 u64 PositiveInteger PositiveBigInteger);
 
-/// The number in `value`; `None` for NULL and for types that are not numbers.
+/// The number in `value`; `None` for NULL, for types that are not numbers, and for an `Uncached`: numbers go into errors.
 pub(crate) fn to_number<T: 'static>(value: &T) -> Option<Number> {
     let any = value as &dyn Any;
     integer(value)

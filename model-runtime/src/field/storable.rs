@@ -43,10 +43,26 @@ where
         + 'static,
 {
     fn bind<'b>(&'b self, out: &mut AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        #[cfg(feature = "time")]
+        refuse_no_date_in_utc(self)?;
         out.push_bind_param::<<C as Expression>::SqlType, T>(self)
     }
 
     fn read<'r, R: Row<'r, DB>>(row: &R, index: usize) -> deserialize::Result<Self> {
         row.get_value::<<C as Expression>::SqlType, T, usize>(index)
+    }
+}
+
+/// Diesel binds times in UTC, and would panic where the date in UTC is none that the crate time has.
+#[cfg(feature = "time")]
+fn refuse_no_date_in_utc(value: &dyn std::any::Any) -> QueryResult<()> {
+    use time::{OffsetDateTime, UtcOffset};
+    let optional = || value.downcast_ref::<Option<OffsetDateTime>>().and_then(Option::as_ref);
+    match value.downcast_ref::<OffsetDateTime>().or_else(optional) {
+        Some(at) if at.checked_to_offset(UtcOffset::UTC).is_none() => {
+            let reason = format!("{at} is in UTC beyond the years -9999 to 9999; use a time within them");
+            Err(diesel::result::Error::SerializationError(reason.into()))
+        }
+        _ => Ok(()),
     }
 }

@@ -83,6 +83,10 @@ macro_rules! positive { ($(#[$doc:meta])* $name:ident $unsigned:ident $signed:id
         fn write_key(&self, out: &mut String) {
             self.0.write_key(out);
         }
+
+        fn is_exact(&self) -> bool {
+            true
+        }
     }
 
     impl<DB: Backend> FromSql<$sql, DB> for $name
@@ -201,6 +205,10 @@ impl fmt::Display for WrappingU32 {
 impl KeyText for WrappingU32 {
     fn write_key(&self, out: &mut String) {
         self.get().write_key(out);
+    }
+
+    fn is_exact(&self) -> bool {
+        true
     }
 }
 

@@ -73,6 +73,13 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     fn apply(&mut self, patch: &Self::Patch);
     #[doc(hidden)]
     fn swap_fields(&mut self, other: &mut Self, mask: u64);
+    /// Bit *i* is set where field *i* is an `Uncached` that is not loaded.
+    #[doc(hidden)]
+    #[must_use]
+    fn unloaded(&self) -> u64;
+    /// Forgets the values of the `Uncached` fields of `mask`.
+    #[doc(hidden)]
+    fn unload(&mut self, mask: u64);
     /// The assignments of both; the first wins.
     #[doc(hidden)]
     fn merge(first: Self::Patch, second: Self::Patch) -> Self::Patch;
@@ -321,6 +328,8 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     /// The result is never older than what was committed when the call began; of a model with `near = "1s"`, a second
     /// before. Inside a transaction the database answers.
     ///
+    /// Fields of type [`Uncached`](crate::Uncached) are not loaded, whoever answers; [`Tracked::refresh`] loads them.
+    ///
     /// A hit costs one round trip to the cache, or none where this process has a copy, and no SQL. A miss by primary key costs three round trips
     /// (look, lease, fill) and one SELECT; a miss by a unique field one SELECT.
     ///
@@ -386,7 +395,8 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     /// for once.
     ///
     /// For each 256 keys: hits cost one round trip; what is missing by primary key one more for the leases, one
-    /// SELECT and one for the fills; what is missing by a unique field one SELECT and one more round trip.
+    /// SELECT and one for the fills; what is missing by a unique field one SELECT and one more round trip. Texts that
+    /// are not there, beside others that are, cost another SELECT: a collation may take them for the same.
     ///
     /// # Errors
     /// [`Error::Database`](crate::Error::Database). A row that is not there is no error.

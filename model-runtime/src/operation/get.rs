@@ -35,11 +35,12 @@ where
     type Output = Tracked<M>;
 
     async fn run(self, db: &mut S) -> Result<Tracked<M>> {
-        let text = K::text(&self.key);
+        let key = K::stored::<S::Backend>(self.key);
+        let text = K::text(&key);
         let span = tracing::debug_span!("get_from_cache", model = M::NAME, outcome = tracing::field::Empty);
-        let row = get::<M, K, S>(db, &self.key, &text, self.kind, self.fresh).instrument(span).await?;
+        let row = get::<M, K, S>(db, &key, &text, self.kind, self.fresh).instrument(span).await?;
         row.map(Tracked::stored)
-            .ok_or_else(|| Error::DoesNotExist { model: M::NAME, lookup: described::<K>(&self.key) })
+            .ok_or_else(|| Error::DoesNotExist { model: M::NAME, lookup: described::<K>(&key) })
     }
 }
 
@@ -67,7 +68,8 @@ where
 
     async fn run(self, db: &mut S) -> Result<Self::Output> {
         let span = tracing::debug_span!("get_many_from_cache", model = M::NAME, keys = self.keys.len());
-        let rows = get_many::<M, K, S>(db, &self.keys, self.kind).instrument(span).await?;
+        let keys: Vec<_> = self.keys.into_iter().map(K::stored::<S::Backend>).collect();
+        let rows = get_many::<M, K, S>(db, &keys, self.kind).instrument(span).await?;
         Ok(rows.into_iter().map(|row| row.map(Tracked::stored)).collect())
     }
 }

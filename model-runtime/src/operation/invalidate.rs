@@ -28,8 +28,8 @@ where
     type Output = ();
 
     async fn run(self, db: &mut S) -> Result<()> {
-        let keys = self.keys.iter().filter(|key| !K::is_null(key));
-        let entries = keys.map(|key| db.cache().key::<M>(&K::text(key))).collect();
+        let keys = self.keys.into_iter().filter(|key| !K::is_null(key)).map(K::stored::<S::Backend>);
+        let entries = keys.map(|key| db.cache().key::<M>(&K::text(&key))).collect();
         write::invalidate::<M, S>(db, entries).await
     }
 }

@@ -19,12 +19,13 @@ impl<M: ModelSql<S::Backend>, S: Executor> Operation<S> for Save<'_, M> {
     type Output = ();
 
     async fn run(self, db: &mut S) -> Result<()> {
+        self.0.settle();
         let Some(base) = self.0.baseline() else {
             let row = self.0.row();
             // Timestamps of an unsaved instance are the clock's, as Django's `pre_save` has it.
             let given = !(row.vacant() | M::AUTO_NOW | M::AUTO_NOW_ADD);
             let stored = insert::<M, S>(db, row.patch(given)).await?;
-            self.0.replaced(db.transaction().node(), stored.into_inner());
+            self.0.replaced(db.transaction().node(), stored.into_inner(), u64::MAX);
             return Ok(());
         };
         let changed = self.0.row().dirty(base);
@@ -39,7 +40,7 @@ impl<M: ModelSql<S::Backend>, S: Executor> Operation<S> for Save<'_, M> {
                 model: M::NAME,
                 lookup: format!("the row of {}; it was deleted since it was loaded", base.repr()),
             })?;
-        self.0.replaced(db.transaction().node(), updated.row);
+        self.0.replaced(db.transaction().node(), updated.row, updated.assigned);
         Ok(())
     }
 }

@@ -41,6 +41,7 @@ impl<M: ModelSql<S::Backend>, S: Executor> RunWithSql<S> for Update<'_, M> {
     type Output = bool;
 
     async fn run_with(mut self, db: &mut S, sets: Vec<SqlSet<'_, S::Backend>>) -> Result<bool> {
+        self.row.settle();
         let base = self.row.baseline().ok_or(Error::Unsaved { model: M::NAME })?;
         before_write::<M>(&mut self.patch, Write::Update)?;
         M::auto_now(&mut self.patch, db.now());

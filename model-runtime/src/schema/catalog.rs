@@ -33,8 +33,17 @@ pub struct Outbox {
     pub table: &'static str,
     /// Makes the trigger `{trigger}` that stores `{values}` after each `{event}` on `{table}`.
     pub trigger: &'static str,
+    /// Makes the trigger `{trigger}` that stores what `{selects}` finds before each `{event}` on `{table}`, where rows that
+    /// it replaces fire no other.
+    pub replaced: Option<&'static str>,
     /// The type of a text in a CAST.
     pub text: &'static str,
+    /// The text of `{value}`, as its field reads it; NULL for NULL.
+    pub written: &'static str,
+    /// The text by which `{value}` is found, where that may be another one: absence is known under it.
+    pub compared: Option<&'static str>,
+    /// `{text}` with the letters A to Z alone as a to z, whatever the locale. Without it they are replaced one by one.
+    pub folded: Option<&'static str>,
     /// What stands before, between and behind texts that are joined.
     pub joined: (&'static str, &'static str, &'static str),
     /// Whether a CAST of a UUID is its text.
@@ -77,7 +86,15 @@ pub(crate) static SQLITE: Catalog = Catalog {
             created_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP);",
         trigger: "CREATE TRIGGER {trigger} AFTER {event} ON {table} BEGIN \
             INSERT INTO model_cache_outbox (entry) VALUES {values}; END;",
+        // `INSERT OR REPLACE` deletes the rows in its way, and says so to recursive triggers alone.
+        replaced: Some(
+            "CREATE TRIGGER {trigger} BEFORE {event} ON {table} BEGIN \
+            INSERT INTO model_cache_outbox (entry) {selects}; END;",
+        ),
         text: "TEXT",
+        written: "CAST({value} AS TEXT)",
+        compared: None,
+        folded: None,
         joined: ("", " || ", ""),
         uuid_is_text: false,
         skip_locked: "",
@@ -130,9 +147,15 @@ pub(crate) static POSTGRES: Catalog = Catalog {
         table: "CREATE TABLE model_cache_outbox (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, \
             entry TEXT NOT NULL, created_at TIMESTAMPTZ NOT NULL DEFAULT now());",
         trigger: "CREATE FUNCTION {trigger}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
-            INSERT INTO model_cache_outbox (entry) VALUES {values}; RETURN NULL; END $$;\n\
+            INSERT INTO model_cache_outbox (entry) SELECT DISTINCT entry FROM (VALUES {values}) AS keys (entry); \
+            RETURN NULL; END $$;\n\
             CREATE TRIGGER {trigger} AFTER {event} ON {table} FOR EACH ROW EXECUTE FUNCTION {trigger}();",
+        replaced: None,
         text: "TEXT",
+        // A CHAR is read with the spaces at its end, and compared with a text without them.
+        written: "CASE WHEN {value} IS NULL THEN NULL ELSE format('%s', {value}) END",
+        compared: Some("CAST({value} AS TEXT)"),
+        folded: Some("translate({text}, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')"),
         joined: ("", " || ", ""),
         uuid_is_text: true,
         skip_locked: " FOR UPDATE SKIP LOCKED",
@@ -174,11 +197,16 @@ pub(crate) static MYSQL: Catalog = Catalog {
     adds_checks: true,
     timestamp_digits: 0,
     outbox: Outbox {
-        table: "CREATE TABLE model_cache_outbox (id BIGINT AUTO_INCREMENT PRIMARY KEY, entry TEXT NOT NULL, \
-            created_at DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6));",
+        // Keys have any letter, whatever the character set of the database is.
+        table: "CREATE TABLE model_cache_outbox (id BIGINT AUTO_INCREMENT PRIMARY KEY, \
+            entry TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, created_at DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6));",
         trigger: "CREATE TRIGGER {trigger} AFTER {event} ON {table} FOR EACH ROW \
             INSERT INTO model_cache_outbox (entry) VALUES {values};",
+        replaced: None,
         text: "CHAR",
+        written: "CAST({value} AS CHAR CHARACTER SET utf8mb4)",
+        compared: None,
+        folded: None,
         joined: ("CONCAT(", ", ", ")"),
         uuid_is_text: false,
         skip_locked: " FOR UPDATE SKIP LOCKED",

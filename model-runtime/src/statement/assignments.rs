@@ -2,7 +2,7 @@
 use super::Dialect;
 use super::text::{Fragment, TableName};
 use crate::error::{Error, OutOfBounds, Result, name_bound_field};
-use crate::expression::{Computed, Expr, Guard, Node, evaluate, start_of};
+use crate::expression::{Computed, Expr, Guard, IntegerGuard, Node, evaluate, start_of};
 use crate::field::{Assign, FieldOf, KeyCols, Number, Storable, from_number, range_of, to_number};
 use crate::model::SentryModel;
 use diesel::Column;
@@ -24,10 +24,12 @@ pub(crate) struct Pair<'q, DB: Backend> {
     pub(crate) function: Option<&'static str>,
 }
 
+const BIGINT: (i128, i128) = (i64::MIN as i128, i64::MAX as i128);
+
 enum Term<'q, DB: Backend> {
     Bound(Fragment<'q, DB>),
     Computed(&'q Node),
-    Sql(Sql<'q, DB>),
+    Sql(NamedSql<'q, DB>),
 }
 
 /// An expression of plain Diesel; it names its columns with their table.
@@ -102,7 +104,9 @@ impl<DB: Dialect> Guarded<'_, DB> {
         let (min, max) = self.range;
         let (min, max) = (i64::try_from(min).unwrap_or(i64::MIN), i64::try_from(max).unwrap_or(i64::MAX));
         match &self.value {
-            Value::Computed(node) => Box::new(Guard { value: Computed { node, row }, min, max }),
+            Value::Computed(node) => {
+                Box::new(IntegerGuard(Guard { value: Computed { node, row }, min, max }))
+            }
             Value::Sql(sql) => Box::new(Guard { value: *sql, min, max }),
         }
     }
@@ -147,7 +151,7 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
 
     /// Adds a value, which the caller has checked.
     pub fn value<C: Column + 'q, T: Storable<C, DB>>(&mut self, index: usize, value: &'q T) {
-        self.bound::<C, T>(index, value, false);
+        self.bound::<C, T>(index, C::NAME, value, false);
     }
 
     /// Adds what a setter left in a patch, and the guard that its expression needs.
@@ -162,7 +166,7 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
         match slot {
             None => Ok(()),
             Some(Assign::Value(value)) => {
-                self.bound::<C, _>(C::INDEX, value, C::is_null(value));
+                self.bound::<C, _>(C::INDEX, C::FIELD, value, C::is_null(value));
                 Ok(())
             }
             Some(Assign::OutOfBounds(value)) => Err(OutOfBounds::error(
@@ -191,7 +195,8 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
             self.guards.retain(|guard| guard.index != index);
             let guard = |range| Guarded { index, value: Value::Sql(sql), model: self.model, field, range };
             self.guards.extend(range.map(guard));
-            self.pairs.push(Pair { index, column, term: Term::Sql(sql), is_null: false, function: None });
+            let term = Term::Sql(NamedSql { sql, model: self.model, field });
+            self.pairs.push(Pair { index, column, term, is_null: false, function: None });
         }
     }
 
@@ -256,8 +261,14 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
         shape.finish()
     }
 
-    fn bound<C: Column + 'q, T: Storable<C, DB>>(&mut self, index: usize, value: &'q T, is_null: bool) {
-        let fragment = Bound { value, model: self.model, column: PhantomData::<fn() -> C> };
+    fn bound<C: Column + 'q, T: Storable<C, DB>>(
+        &mut self,
+        index: usize,
+        field: &'static str,
+        value: &'q T,
+        is_null: bool,
+    ) {
+        let fragment = Bound { value, model: self.model, field, column: PhantomData::<fn() -> C> };
         self.push::<C>(index, Term::Bound(Box::new(fragment)), is_null);
     }
 
@@ -270,10 +281,19 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
         &mut self,
         expr: &'q Expr<C::Table, <C as Expression>::SqlType>,
     ) {
-        let node = &expr.0;
-        if let (Some((min, max)), true) = (range_of::<M, C>(), node.computes() || C::BOUNDS.is_some()) {
-            let (index, value) = (C::INDEX, Value::Computed(node));
-            self.guards.push(Guarded { index, value, model: self.model, field: C::FIELD, range: (min, max) });
+        let (node, model) = (&expr.0, self.model);
+        let guard = |node, range| Guarded {
+            index: C::INDEX,
+            value: Value::Computed(node),
+            model,
+            field: C::FIELD,
+            range,
+        };
+        match range_of::<M, C>() {
+            Some(range) if node.computes() || C::BOUNDS.is_some() => self.guards.push(guard(node, range)),
+            Some(_) => {}
+            // Integers that end in a fraction stay within BIGINT until they do.
+            None => self.guards.extend(node.of_integers().into_iter().map(|node| guard(node, BIGINT))),
         }
         node.hash_shape(&mut self.shape);
         self.push::<C>(C::INDEX, Term::Computed(node), false);
@@ -315,12 +335,26 @@ impl<'q, DB: Dialect> Assignments<'q, DB> {
 struct Bound<'b, C, T> {
     value: &'b T,
     model: &'static str,
+    field: &'static str,
     column: PhantomData<fn() -> C>,
 }
 
 impl<C: Column, T: Storable<C, DB>, DB: Dialect> QueryFragment<DB> for Bound<'_, C, T> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
-        self.value.bind(&mut out).map_err(|error| name_bound_field(self.model, C::NAME, error))
+        self.value.bind(&mut out).map_err(|error| name_bound_field(self.model, self.field, error))
+    }
+}
+
+/// An expression of plain Diesel whose values name the field where they cannot be bound.
+struct NamedSql<'q, DB: Backend> {
+    sql: Sql<'q, DB>,
+    model: &'static str,
+    field: &'static str,
+}
+
+impl<DB: Dialect> QueryFragment<DB> for NamedSql<'_, DB> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        self.sql.walk_ast(out).map_err(|error| name_bound_field(self.model, self.field, error))
     }
 }
 

@@ -68,8 +68,12 @@ pub trait Dialect: Backend + 'static {
     const LOCKING: &'static str = " FOR UPDATE";
     /// The operator that divides integers and truncates towards zero.
     const INTEGER_DIVISION: &'static str = " / ";
+    /// Whether a result beyond BIGINT is a fraction instead of an error, which `typeof` calls `real`.
+    const GOES_ON_IN_FRACTIONS: bool = false;
     /// What stands around `a & b` and `a | b`, so that the result is a signed integer.
     const AROUND_BITS: (&'static str, &'static str) = ("(", ")");
+    /// Whether times are stored to the nanosecond; without it to the microsecond.
+    const KEEPS_NANOSECONDS: bool = false;
 
     /// How it is asked about its tables; without it [`verify_schema`](crate::SentryModel::verify_schema) is an error.
     const CATALOG: Option<&'static Catalog> = None;
@@ -170,6 +174,8 @@ impl Dialect for diesel::sqlite::Sqlite {
     const IS_OPEN: OpenTransaction = OpenTransaction::Refuses("BEGIN");
     const LOCKS_ROWS: bool = false;
     const LOCKING: &'static str = "";
+    const GOES_ON_IN_FRACTIONS: bool = true;
+    const KEEPS_NANOSECONDS: bool = true;
     const CATALOG: Option<&'static Catalog> = Some(&crate::schema::SQLITE);
 
     binds!();

@@ -32,8 +32,9 @@ pub(crate) use self::encoding::GzippedDictError;
 /// what this program cannot read. Two such dicts are equal where their stored forms are.
 ///
 /// With the feature `legacy-pickle` it also reads what `sentry.db.models` stored: Python pickles of data, protocols 0 to
-/// 5, row by row beside JSON. A pickle that would import or call anything is undecodable. What is written is JSON, so a
-/// column turns over as its rows are modified.
+/// 5, row by row beside JSON. Of `OrderedDict`, `defaultdict`, `set`, `frozenset`, `datetime`, `date`, `Decimal` and `UUID` it
+/// reads what they hold, as objects, arrays and texts; a pickle that names anything else is undecodable, and nothing is run.
+/// What is written is JSON, so a column turns over as its rows are modified.
 ///
 /// # Errors
 ///

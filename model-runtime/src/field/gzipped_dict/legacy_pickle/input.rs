@@ -76,17 +76,22 @@ impl<'a> Input<'a> {
             opcode::EMPTY_TUPLE => Node::Tuple(Vec::new()),
             opcode::EMPTY_SET => Node::Set(Vec::new()),
             opcode::EMPTY_DICT => Node::Dict(Vec::new()),
+            opcode::STRING => Node::Bytes(unquoted(self.line()?)?),
+            opcode::SHORT_BINSTRING | opcode::SHORT_BINBYTES => Node::Bytes(self.sized::<1>()?.into()),
+            opcode::BINSTRING | opcode::BINBYTES => Node::Bytes(self.sized::<4>()?.into()),
+            opcode::BINBYTES8 | opcode::BYTEARRAY8 => Node::Bytes(self.sized::<8>()?.into()),
             _ => return Ok(self.text(opcode)?.map(Node::Text)),
         };
         Ok(Some(node))
     }
 
+    /// A line of a name.
+    pub(super) fn name(&mut self) -> Result<&'a str, Reason> {
+        ascii(self.line()?)
+    }
+
     fn text(&mut self, opcode: u8) -> Result<Option<Cow<'a, str>>, Reason> {
         let text = match opcode {
-            opcode::STRING => unquoted(self.line()?)?,
-            opcode::SHORT_BINSTRING | opcode::SHORT_BINBYTES => guessed(self.sized::<1>()?),
-            opcode::BINSTRING | opcode::BINBYTES => guessed(self.sized::<4>()?),
-            opcode::BINBYTES8 | opcode::BYTEARRAY8 => guessed(self.sized::<8>()?),
             opcode::UNICODE => Cow::Owned(raw_unicode(self.line()?)?),
             opcode::SHORT_BINUNICODE => unicode(self.sized::<1>()?)?,
             opcode::BINUNICODE => unicode(self.sized::<4>()?)?,
@@ -130,7 +135,7 @@ fn decimal(text: Cow<'_, str>) -> Result<Node<'_>, Reason> {
     match digits.len() {
         0 => Err(BROKEN),
         _ if !digits.bytes().all(|digit| digit.is_ascii_digit()) => Err(BROKEN),
-        1..=MAX_INTEGER_DIGITS => Ok(Node::Text(text)),
+        1..=MAX_INTEGER_DIGITS => Ok(Node::Digits(text)),
         _ => Err(TOO_BIG_INTEGER),
     }
 }
@@ -176,7 +181,7 @@ fn unicode(bytes: &[u8]) -> Result<Cow<'_, str>, Reason> {
 }
 
 /// Bytes whose encoding nothing tells.
-fn guessed(bytes: &[u8]) -> Cow<'_, str> {
+pub(super) fn guessed(bytes: &[u8]) -> Cow<'_, str> {
     str::from_utf8(bytes).map_or_else(|_| Cow::Owned(latin_1(bytes)), Cow::Borrowed)
 }
 
@@ -185,13 +190,12 @@ fn latin_1(bytes: &[u8]) -> String {
 }
 
 /// The `str` whose `repr` in Python 2 this is.
-fn unquoted(line: &[u8]) -> Result<Cow<'_, str>, Reason> {
+fn unquoted(line: &[u8]) -> Result<Cow<'_, [u8]>, Reason> {
     let ([b'\'', text @ .., b'\''] | [b'"', text @ .., b'"']) = line else { return Err(BROKEN) };
     if !text.contains(&b'\\') {
-        return Ok(guessed(text));
+        return Ok(Cow::Borrowed(text));
     }
-    let bytes = unescaped(text)?;
-    Ok(Cow::Owned(String::from_utf8(bytes).unwrap_or_else(|error| latin_1(error.as_bytes()))))
+    unescaped(text).map(Cow::Owned)
 }
 
 /// Undoes the escapes that `repr` makes, and no others.

@@ -1,6 +1,7 @@
 //! The stack machine that a pickle is a program for.
 use std::collections::HashMap;
 
+use super::constructor::{Constructor, Made, call, uuid};
 use super::input::Input;
 use super::{BROKEN, MAX_VALUES, Node, RUNS_CODE, Reason, TOO_MANY, UNKNOWN, opcode};
 
@@ -60,6 +61,10 @@ impl<'a> Machine<'a> {
             opcode::DUP => self.top().and_then(|top| self.push(Slot::Node(top))),
             opcode::PUT | opcode::BINPUT | opcode::LONG_BINPUT | opcode::MEMOIZE => self.remember(opcode),
             opcode::GET | opcode::BINGET | opcode::LONG_BINGET => self.recall(opcode),
+            opcode::GLOBAL | opcode::STACK_GLOBAL => self.import(opcode),
+            opcode::REDUCE => self.call(),
+            opcode::NEWOBJ => self.new_object(),
+            opcode::BUILD => self.build(),
             _ if opcode::CODE.contains(&opcode) => Err(RUNS_CODE),
             _ => self.container(opcode),
         }
@@ -93,6 +98,74 @@ impl<'a> Machine<'a> {
         };
         let node = *self.memo.get(&key).ok_or(BROKEN)?;
         self.push(Slot::Node(node))
+    }
+
+    /// Remembers which constructor is named; nothing is imported.
+    fn import(&mut self, opcode: u8) -> Result<(), Reason> {
+        let constructor = if opcode == opcode::GLOBAL {
+            Constructor::named(self.input.name()?, self.input.name()?)?
+        } else {
+            let (name, module) = (self.pop()?, self.pop()?);
+            match (self.nodes.get(module), self.nodes.get(name)) {
+                (Some(Node::Text(module)), Some(Node::Text(name))) => Constructor::named(module, name)?,
+                _ => return Err(RUNS_CODE),
+            }
+        };
+        self.push_new(Node::Constructor(constructor))
+    }
+
+    /// Pushes what the constructor below the arguments would make of them.
+    fn call(&mut self) -> Result<(), Reason> {
+        let (args, callable) = (self.pop()?, self.pop()?);
+        let (Some(Node::Constructor(constructor)), Some(Node::Tuple(args))) =
+            (self.nodes.get(callable), self.nodes.get(args))
+        else {
+            return Err(RUNS_CODE);
+        };
+        match call(&self.nodes, *constructor, args)? {
+            Made::New(node) => self.push_new(node),
+            Made::Same(node) => self.push(Slot::Node(node)),
+            Made::Set(items) => self.copied(items).and_then(|items| self.push_new(Node::Set(items))),
+            Made::FrozenSet(items) => self.copied(items).and_then(|items| self.push_new(Node::Tuple(items))),
+            Made::Dict(items) => self.pairs(items).and_then(|pairs| self.push_new(Node::Dict(pairs))),
+        }
+    }
+
+    /// The items of a list, which count as if each had been pushed again.
+    fn copied(&mut self, list: usize) -> Result<Vec<usize>, Reason> {
+        let Some(Node::List(items) | Node::Tuple(items)) = self.nodes.get(list) else {
+            return Err(RUNS_CODE);
+        };
+        self.pushes_left = self.pushes_left.checked_sub(items.len()).ok_or(TOO_MANY)?;
+        Ok(items.clone())
+    }
+
+    /// The items of a list of pairs.
+    fn pairs(&mut self, list: usize) -> Result<Vec<(usize, usize)>, Reason> {
+        let items = self.copied(list)?;
+        let pair = |item: usize| match self.nodes.get(item) {
+            Some(Node::List(pair) | Node::Tuple(pair)) if pair.len() == 2 => Ok((pair[0], pair[1])),
+            _ => Err(BROKEN),
+        };
+        items.into_iter().map(pair).collect()
+    }
+
+    /// An object of a class, whose state comes with BUILD.
+    fn new_object(&mut self) -> Result<(), Reason> {
+        let (args, class) = (self.pop()?, self.pop()?);
+        match (self.nodes.get(class), self.nodes.get(args)) {
+            (Some(Node::Constructor(Constructor::Uuid)), Some(Node::Tuple(args))) if args.is_empty() => {
+                self.push_new(Node::Uuid(None))
+            }
+            _ => Err(RUNS_CODE),
+        }
+    }
+
+    fn build(&mut self) -> Result<(), Reason> {
+        let (state, object) = (self.pop()?, self.top()?);
+        let Some(Node::Uuid(None)) = self.nodes.get(object) else { return Err(RUNS_CODE) };
+        self.nodes[object] = Node::Uuid(Some(uuid(&self.nodes, state)?));
+        Ok(())
     }
 
     fn container(&mut self, opcode: u8) -> Result<(), Reason> {

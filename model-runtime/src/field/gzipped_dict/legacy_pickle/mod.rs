@@ -1,7 +1,9 @@
 //! Dicts that the origin stored as Python pickles, protocols 0 to 5: data is read, code is refused.
 //!
 //! A pickle is a program for a stack machine, and some of its opcodes import and call whatever they name.
-//! Here those end the reading; what remains can only make `None`, booleans, numbers, text and containers.
+//! Here they name constructors of a short list, which are not called but read ([`constructor`]), or end the reading; what
+//! remains can only make `None`, booleans, numbers, text and containers.
+mod constructor;
 mod input;
 mod machine;
 mod opcode;
@@ -12,6 +14,8 @@ mod value;
 use std::borrow::Cow;
 
 use serde_json::{Number, Value};
+
+use self::constructor::Constructor;
 
 /// Why a pickle gave no value; it quotes none of it.
 type Reason = &'static str;
@@ -45,11 +49,24 @@ enum Node<'a> {
     Bool(bool),
     Integer(Number),
     Float(f64),
+    /// An integer beyond 64 bits.
+    Digits(Cow<'a, str>),
     Text(Cow<'a, str>),
+    Bytes(Cow<'a, [u8]>),
+    /// The bytes of which each is a letter of this text.
+    Latin1(usize),
+    /// Its number, once it is known.
+    Uuid(Option<[u8; 16]>),
     List(Vec<usize>),
     Tuple(Vec<usize>),
     Set(Vec<usize>),
     Dict(Vec<(usize, usize)>),
+    /// No value: what makes one.
+    Constructor(Constructor),
+    /// No value: a part of a time zone, in seconds.
+    Span(i32),
+    /// No value: a part of a time, in seconds east of UTC.
+    Zone(i32),
 }
 
 /// Whether the bytes are to be read as a pickle. No JSON text is: no opcode that can come first is a byte
@@ -67,7 +84,8 @@ pub(super) fn is_pickle(bytes: &[u8]) -> bool {
 ///
 /// Tuples and sets become arrays, and keys of dicts become text as Python's `str` writes them. Bytes and
 /// the `str` of Python 2 are taken for UTF-8 or else Latin-1. An integer beyond 64 bits becomes its
-/// digits as text, and a float that is not finite becomes null.
+/// digits as text, and a float that is not finite becomes null. A `datetime` or `date` becomes the text of
+/// its `isoformat`, a `Decimal` or `UUID` that of its `str`, an `OrderedDict` or `defaultdict` an object.
 pub(super) fn read(bytes: &[u8]) -> Result<Value, Reason> {
     let (nodes, root) = machine::run(bytes)?;
     value::build(&nodes, root)

@@ -57,10 +57,15 @@ pub(super) const GET: u8 = b'g';
 pub(super) const BINGET: u8 = b'h';
 pub(super) const LONG_BINGET: u8 = b'j';
 
-/// What imports or calls something, or asks the program that reads for an object: INST, GLOBAL, OBJ,
-/// REDUCE, BUILD, PERSID, BINPERSID, NEWOBJ, EXT1, EXT2, EXT4, `NEWOBJ_EX`, `STACK_GLOBAL`, `NEXT_BUFFER`
-/// and `READONLY_BUFFER`.
-pub(super) const CODE: &[u8] = b"icoRbPQ\x81\x82\x83\x84\x92\x93\x97\x98";
+pub(super) const GLOBAL: u8 = b'c';
+pub(super) const STACK_GLOBAL: u8 = 0x93;
+pub(super) const REDUCE: u8 = b'R';
+pub(super) const BUILD: u8 = b'b';
+pub(super) const NEWOBJ: u8 = 0x81;
+
+/// What else imports or calls something, or asks the program that reads for an object: INST, OBJ, PERSID, BINPERSID,
+/// EXT1, EXT2, EXT4, `NEWOBJ_EX`, `NEXT_BUFFER` and `READONLY_BUFFER`.
+pub(super) const CODE: &[u8] = b"ioPQ\x82\x83\x84\x92\x97\x98";
 
 /// What a pickle of protocol 0 or 1 can begin with: whatever takes nothing from the stack.
 pub(super) const FIRST: &[u8] = b"()]}FGIJKLMNPSTUVXc";

@@ -41,7 +41,8 @@ fn vectors(list: &str) -> Vec<(Option<Value>, Vec<u8>)> {
 }
 
 fn valid() -> Vec<Vec<u8>> {
-    let listed = vectors("legacy_pickle").into_iter().map(|(_, pickle)| pickle);
+    let listed =
+        vectors("legacy_pickle").into_iter().chain(vectors("constructors")).map(|(_, pickle)| pickle);
     listed.chain(PYTHON_2.map(Vec::from)).chain([PROTOCOL_5.to_vec()]).collect()
 }
 
@@ -303,7 +304,22 @@ fn code_is_refused() {
         RUNS_CODE,
         [
             b"cos\nsystem\n(S'true'\ntR",
-            b"\x80\x02ccollections\nOrderedDict\nq\0)R",
+            b"\x80\x02ccollections\nCounter\nq\0)R",
+            b"cdatetime\ntimedelta\n",
+            b"cuuid\nUUID\n",
+            b"cbuiltins\nlist\n)R",
+            b"cbuiltins\neval\n(S'1'\ntR",
+            b"c_codecs\nencode\n(V1\nVhex\ntR",
+            b"c_codecs\nencode\n(cbuiltins\nlist\nVlatin1\ntR",
+            b"ccollections\ndefaultdict\n(S'factory'\ntR",
+            b"ccollections\nOrderedDict\n(N}tR",
+            b"cbuiltins\nset\n(S'abc'\ntR",
+            b"ccopy_reg\n_reconstructor\n(cdecimal\nDecimal\nc__builtin__\nobject\nNtR",
+            b"ccopy_reg\n_reconstructor\n(cuuid\nUUID\nc__builtin__\nlist\nS'1'\ntR",
+            b"cdatetime\ndatetime\n(S'\\x07\\xde\\x01\\x02\\x03\\x04\\x05\\x00\\x00\\x00'\nNtR",
+            b"cdatetime\ndate\n)\x81",
+            b"ccollections\nOrderedDict\n)R}b",
+            b"N\x8c\x04UUID\x93",
             b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94\x93\x94\x8c\x04true\x94\x85\x94R\x94",
             b"(S'true'\nios\nsystem\n",
             b"(NNo",
@@ -447,10 +463,106 @@ fn more_values_than_are_read_are_refused() {
     assert_eq!(read(&[b"N", &b"\x94".repeat(MAX_VALUES + 2)[..], b"."].concat()), Err(TOO_MANY));
 }
 
+#[test]
+fn what_python_constructs_is_read() {
+    let vectors = vectors("constructors");
+    assert_eq!(vectors.len(), 12, "three protocols of each pickler of Python 2, six of Python 3");
+    for (expected, pickle) in vectors {
+        assert!(is_pickle(&pickle));
+        assert_eq!(read(&pickle).ok(), expected, "{}", pickle.escape_ascii());
+    }
+}
+
+#[test]
+fn constructors() {
+    let time = |state: &str, rest: &str| format!("cdatetime\ndatetime\n({state}{rest}tR").into_bytes();
+    // Year 1986 and month 1 with the bit of a repeated hour are UTF-8, which the state is not taken for.
+    let repeated = "S'\\x07\\xc2\\x81\\x02\\x03\\x04\\x05\\x00\\xc3\\xa9'\n";
+    let zone = |seconds: &str| {
+        format!("cdatetime\ntimezone\n(cdatetime\ntimedelta\n(I0\nI{seconds}\nI0\ntRS'named'\ntR")
+    };
+    assert_values([
+        (&time(repeated, ""), json!("1986-01-02T03:04:05.050089")),
+        (&time(repeated, &zone("19800")), json!("1986-01-02T03:04:05.050089+05:30")),
+        (&time("V\x07\\u00de\x02\x1c\x17;;\\u0000\\u0000\\u0000\n", ""), json!("2014-02-28T23:59:59")),
+        (b"cdatetime\ndate\n(S'\\x07\\xd0\\x02\\x1d'\ntR", json!("2000-02-29")),
+        (b"(cdatetime\ndate\n(S'\\x07\\xd0\\x02\\x1d'\ntRNd", json!({ "2000-02-29": null })),
+        (b"cdecimal\nDecimal\n(S'-0.1E+400'\ntR", json!("-0.1E+400")),
+        (b"cdecimal\nDecimal\n(VNaN\ntR", json!("NaN")),
+        (
+            b"cuuid\nUUID\n)\x81}U\x03intL340282366920938463463374607431768211455L\nsb",
+            json!("ffffffff-ffff-ffff-ffff-ffffffffffff"),
+        ),
+        (b"(cuuid\nUUID\n)\x81}U\x03intK\x05sbNd", json!({ "00000000-0000-0000-0000-000000000005": null })),
+        (b"c__builtin__\nset\n)R(K\x01\x90", json!([1])),
+        (b"cbuiltins\nfrozenset\n)R", json!([])),
+        (b"cbuiltins\nbytes\n)R", json!("")),
+        (b"c_codecs\nencode\n(X\x04\0\0\0\xc3\x83\xc2\xa9Vlatin1\ntR", json!("é")),
+        (b"ccollections\ndefaultdict\n(c__builtin__\nlist\ntRS'a'\n]s", json!({ "a": [] })),
+        (b"\x8c\x0bcollections\x8c\x0bOrderedDict\x93)R\x8c\x01a\x88s", json!({ "a": true })),
+        (b"ccollections\nOrderedDict\n(](S'a'\nK\x01latR", json!({ "a": 1 })),
+    ]);
+}
+
+#[test]
+fn objects_that_python_would_not_make_are_refused() {
+    let bodies: [&[u8]; 18] = [
+        // No such day, hour, microsecond or length.
+        b"cdatetime\ndate\n(S'\\x07\\xdd\\x02\\x1d'\ntR",
+        b"cdatetime\ndate\n(S'\\x00\\x00\\x02\\x01'\ntR",
+        b"cdatetime\ndate\n(S'\\x07\\xde\\r\\x01'\ntR",
+        b"cdatetime\ndate\n(S'\\x07\\xde\\x01'\ntR",
+        b"cdatetime\ndatetime\n(S'\\x07\\xde\\x01\\x02\\x18\\x04\\x05\\x00\\x00\\x00'\ntR",
+        b"cdatetime\ndatetime\n(S'\\x07\\xde\\x01\\x02\\x03\\x04\\x05\\xff\\xff\\xff'\ntR",
+        b"cdatetime\ndatetime\n(S'\\x07\\xde\\x01\\x02\\x03\\x04\\x05\\x00\\x00\\x00\\x00'\ntR",
+        b"cdatetime\ndatetime\n(I5\ntR",
+        b"cdatetime\ntimezone\n(cdatetime\ntimedelta\n(I1\nI0\nI0\ntRtR",
+        b"cdatetime\ntimedelta\n(I9223372036854775807\nI0\nI0\ntR",
+        b"cdecimal\nDecimal\n(S'1.2.3'\ntR",
+        b"cdecimal\nDecimal\n(S''\ntR",
+        b"cdecimal\nDecimal\n(S'1E'\ntR",
+        b"cdecimal\nDecimal\n(I1\ntR",
+        b"cuuid\nUUID\n)\x81",
+        b"cuuid\nUUID\n)\x81}b",
+        b"cuuid\nUUID\n)\x81}U\x03intI-1\nsb",
+        b"ccollections\nOrderedDict\n((lS'a'\natR",
+    ];
+    assert_refused(BROKEN, bodies);
+    assert_refused(TOO_BIG_INTEGER, [format!("cdecimal\nDecimal\n(S'{}'\ntR", "1".repeat(1001)).as_bytes()]);
+    assert_eq!(read("c_codecs\nencode\n(V\\u0100\nVlatin1\ntR.".as_bytes()), Err(BROKEN));
+}
+
+/// Calls that take few bytes and would copy much.
+#[test]
+fn what_calls_copy_counts_as_if_it_were_there() {
+    let items = 10_000;
+    let list = [b"](", &b"N".repeat(items)[..], b"e\x940"].concat();
+    let pairs = [&b"NN\x86\x940]("[..], &b"h\0".repeat(items)[..], b"e\x940"].concat();
+    let calls = |head: &[u8], name: &str, list: &str, times: usize| {
+        let call = format!("{name}\n({list}tR0").into_bytes();
+        [head, &call.repeat(times)[..], b"N."].concat()
+    };
+    for (head, name, remembered) in [
+        (&list, "cbuiltins\nset", "g0\n"),
+        (&list, "cbuiltins\nfrozenset", "g0\n"),
+        (&pairs, "ccollections\nOrderedDict", "g1\n"),
+    ] {
+        assert_eq!(read(&calls(head, name, remembered, 90)), Ok(Value::Null), "{name}");
+        assert_eq!(read(&calls(head, name, remembered, 110)), Err(TOO_MANY), "{name}");
+    }
+    let text =
+        [b"X\0\0\x10\0", "é".repeat(1 << 19).as_bytes(), b"\x940c_codecs\nencode\n(h\0Vlatin1\ntR\x940"]
+            .concat();
+    let repeated = |times: usize| [&text[..], b"](", &b"h\x01".repeat(times)[..], b"e."].concat();
+    assert_eq!(read(&repeated(40)), Err(TOO_MUCH_TEXT));
+    assert!(read(&repeated(15)).is_ok());
+}
+
 /// Bytes that are opcodes more often than chance would have it.
 fn program() -> impl Strategy<Value = Vec<u8>> {
     let opcodes =
-        b"(.012NIJKLMFGSTUVXBC]la)t}dsupqrghj\x80\x85\x86\x87\x88\x8a\x8c\x8e\x8f\x90\x91\x94".to_vec();
+        b"(.012NIJKLMFGSTUVXBC]la)t}dsupqrghjRb\x80\x81\x85\x86\x87\x88\x8a\x8c\x8e\x8f\x90\x91\x93\x94"
+            .to_vec();
     let byte =
         prop_oneof![4 => prop::sample::select(opcodes), 2 => 0_u8..4, 1 => Just(b'\n'), 1 => any::<u8>()];
     prop::collection::vec(byte, 0..200)

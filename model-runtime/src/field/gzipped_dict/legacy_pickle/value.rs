@@ -3,8 +3,11 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
+use super::constructor::uuid_text;
+use super::input::guessed;
 use super::{
-    BROKEN, COMPOUND_KEY, MAX_DEPTH, MAX_TEXT, MAX_VALUES, Node, Reason, TOO_DEEP, TOO_MANY, TOO_MUCH_TEXT,
+    BROKEN, COMPOUND_KEY, MAX_DEPTH, MAX_TEXT, MAX_VALUES, Node, RUNS_CODE, Reason, TOO_DEEP, TOO_MANY,
+    TOO_MUCH_TEXT,
 };
 
 /// The value of the node at this index. A container within itself ends at the greatest depth.
@@ -27,9 +30,33 @@ impl<'a> Builder<'a> {
             Node::Bool(bool) => Ok(Value::Bool(*bool)),
             Node::Integer(number) => Ok(Value::Number(number.clone())),
             Node::Float(float) => Ok(Value::from(*float)),
-            Node::Text(text) => self.text(Cow::Borrowed(text)).map(Value::String),
             Node::List(items) | Node::Tuple(items) | Node::Set(items) => self.array(items, depth),
             Node::Dict(pairs) => self.object(pairs, depth),
+            node => {
+                let text = self.text_of(node)?;
+                self.text(text).map(Value::String)
+            }
+        }
+    }
+
+    /// The text of what is one.
+    fn text_of(&self, node: &'a Node<'_>) -> Result<Cow<'a, str>, Reason> {
+        match node {
+            Node::Text(text) | Node::Digits(text) => Ok(Cow::Borrowed(text)),
+            // No more than there may be is made of them.
+            Node::Bytes(bytes) if bytes.len() > self.text_left => Err(TOO_MUCH_TEXT),
+            Node::Bytes(bytes) => Ok(guessed(bytes)),
+            Node::Latin1(text) => {
+                let Node::Text(text) = self.node(*text)? else { return Err(BROKEN) };
+                if text.len() > self.text_left {
+                    return Err(TOO_MUCH_TEXT);
+                }
+                let bytes: Option<Vec<u8>> = text.chars().map(|letter| u8::try_from(letter).ok()).collect();
+                Ok(Cow::Owned(guessed(&bytes.ok_or(BROKEN)?).into_owned()))
+            }
+            Node::Uuid(Some(bytes)) => Ok(Cow::Owned(uuid_text(*bytes))),
+            Node::Uuid(None) => Err(BROKEN),
+            _ => Err(RUNS_CODE),
         }
     }
 
@@ -50,29 +77,29 @@ impl<'a> Builder<'a> {
         let inner = depth.checked_sub(1).ok_or(TOO_DEEP)?;
         let mut object = Map::new();
         for (key, value) in pairs {
-            let key = key_text(self.node(*key)?)?;
+            let key = self.key_text(self.node(*key)?)?;
             object.insert(self.text(key)?, self.value(*value, inner)?);
         }
         Ok(Value::Object(object))
+    }
+
+    /// A key as Python's `str` writes it.
+    fn key_text(&self, key: &'a Node<'_>) -> Result<Cow<'a, str>, Reason> {
+        match key {
+            Node::None => Ok(Cow::Borrowed("None")),
+            Node::Bool(true) => Ok(Cow::Borrowed("True")),
+            Node::Bool(false) => Ok(Cow::Borrowed("False")),
+            Node::Integer(number) => Ok(Cow::Owned(number.to_string())),
+            Node::Float(float) => Ok(Cow::Owned(float_text(*float))),
+            Node::List(_) | Node::Tuple(_) | Node::Set(_) | Node::Dict(_) => Err(COMPOUND_KEY),
+            text => self.text_of(text),
+        }
     }
 
     /// Counts before it copies.
     fn text(&mut self, text: Cow<'_, str>) -> Result<String, Reason> {
         self.text_left = self.text_left.checked_sub(text.len()).ok_or(TOO_MUCH_TEXT)?;
         Ok(text.into_owned())
-    }
-}
-
-/// A key as Python's `str` writes it.
-fn key_text<'a>(key: &'a Node<'_>) -> Result<Cow<'a, str>, Reason> {
-    match key {
-        Node::Text(text) => Ok(Cow::Borrowed(text)),
-        Node::None => Ok(Cow::Borrowed("None")),
-        Node::Bool(true) => Ok(Cow::Borrowed("True")),
-        Node::Bool(false) => Ok(Cow::Borrowed("False")),
-        Node::Integer(number) => Ok(Cow::Owned(number.to_string())),
-        Node::Float(float) => Ok(Cow::Owned(float_text(*float))),
-        Node::List(_) | Node::Tuple(_) | Node::Set(_) | Node::Dict(_) => Err(COMPOUND_KEY),
     }
 }
 
