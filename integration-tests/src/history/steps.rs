@@ -118,7 +118,7 @@ macro_rules! face {
             }
 
             $($async)? fn write(db: &mut Db<'_>, desk: &mut Desk<'_>, plan: &Plan) -> Next {
-                let (armed, limit) = (callback(&mut desk.rng), limit_of_write(&mut desk.rng));
+                let (armed, limit) = (callback(&mut desk.rng), limit_of_write(&mut desk.rng, plan));
                 arm(armed);
                 let end = attempted!($attempt, carry_out(db, desk, plan), limit);
                 if let Some(trial) = struck(armed) {
