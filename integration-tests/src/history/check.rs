@@ -292,7 +292,10 @@ mod tests {
         let versions = vec![Version { v: 7, mark: 0 }, one.0, Version { v: 8, mark: 20 }, two.0];
         let times = [10, 20, 30].map(|at: i64| {
             let at = at.unsigned_abs();
-            (at.cast_signed(), Write { started: at, said: Some((What::Acked, at + 5)), count: 1 })
+            (
+                at.cast_signed(),
+                Write { started: at, said: Some((What::Acked, at + 5)), count: 1, open: false },
+            )
         });
         let register = Register::new(versions, &times.into());
         let broken = |read: Event| {

@@ -132,6 +132,8 @@ pub struct Write {
     pub said: Option<(What, u64)>,
     /// How many rows it returned.
     pub count: u32,
+    /// It is repeated, and nobody knows what became of it before.
+    pub open: bool,
 }
 
 /// The count of a write that wrote at least one row.
@@ -143,13 +145,16 @@ pub(super) fn writes(events: impl Iterator<Item = Event>) -> HashMap<i64, Write>
     for event in events {
         match event.what {
             What::Started => {
-                // An instance that is saved again repeats a write.
-                let write = Write { started: event.begin, said: None, count: 0 };
-                out.entry(event.v).or_insert(write).said = None;
+                // An instance that is saved again repeats a write; what became of it before may stay unknown.
+                let new = Write { started: event.begin, said: None, count: 0, open: false };
+                let write = out.entry(event.v).or_insert(new);
+                write.open |= matches!(write.said.take(), Some((What::Unknown, _)));
             }
             What::Acked | What::RolledBack | What::Refused | What::Unknown => {
                 if let Some(write) = out.get_mut(&event.v) {
-                    (write.said, write.count) = (Some((event.what, event.begin)), event.count);
+                    let what =
+                        if write.open && event.what != What::Acked { What::Unknown } else { event.what };
+                    (write.said, write.count) = (Some((what, event.begin)), event.count);
                 }
             }
             _ => {}
@@ -263,6 +268,10 @@ mod tests {
             assert!(said(refused, 0, 0).is_empty());
             assert_eq!(said(refused, 0, 1), [false]);
         }
+        let log =
+            [What::Started, What::Unknown, What::Started, What::Refused].map(|what| Event::new(what, 0, 0));
+        let repeated = writes(log.into_iter());
+        assert_eq!(repeated[&0].said.map(|(what, _)| what), Some(What::Unknown), "the first may be there");
         assert!(said(What::Unknown, 0, 1).is_empty());
         assert!(said(What::Unknown, 0, 0).is_empty());
         let nobody = disputes(&HashMap::new(), &[entry(0, [None; 4], 9)]);
