@@ -67,7 +67,8 @@ impl Crew {
         let log = self.folder.join(format!("worker-{place}"));
         let seed = self.orders.seed.wrapping_mul(1_000_003).wrapping_add(16 * place as u64);
         std::fs::write(&log, [])?;
-        let orders = Orders { log: log.clone(), seed, ..self.orders.clone() };
+        let marks = self.orders.marks + (i64::try_from(place).unwrap() << 34);
+        let orders = Orders { log: log.clone(), seed, marks, ..self.orders.clone() };
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("worker").args(orders.to_args()).stdin(Stdio::piped()).stdout(Stdio::null());
         let member = Member { tail: Tail::open(&log)?, place, stopped: None, child: command.spawn()? };

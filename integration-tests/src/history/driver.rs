@@ -2,14 +2,15 @@
 use super::check::{History as Seen, check};
 use super::crew::Crew;
 use super::event::{Event, What, now};
-use super::exposure::exposures;
+use super::exposure::exposures_of;
 use super::fault::Defect;
+use super::ledger::{ABSENT, REGISTERS, code_register, slug_register};
 use super::link::{Database, Link};
-use super::model::{History, SCHEMA, histories, slug};
+use super::model::{History, Part, code, histories, parts, schema, slot, slug};
 use super::orders::Orders;
 use super::report::Tally;
 use super::worker::from_database;
-use super::{INTENT_LIFETIME, LEASE, ROWS};
+use super::{INTENT_LIFETIME, LEASE, PARTS, ROWS};
 use crate::databases;
 use crate::servers::RedisServer;
 use clap::Args;
@@ -47,7 +48,8 @@ pub struct Options {
     /// Where the choices of points, faults, rows and operations begin
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Break the protocol, so that the run must fail: fill-without-lease, no-intents or release-early
+    /// Break something, so that the run must fail: fill-without-lease, no-intents, release-early, skip-some-keys,
+    /// lost-write, phantom-write or unguarded-drop
     #[arg(long)]
     pub defect: Option<Defect>,
 }
@@ -59,15 +61,15 @@ pub struct Options {
 pub fn run(database: Database, options: &Options) -> Result<Tally, Box<dyn AnyError>> {
     match database {
         Database::Sqlite => {
-            let place = databases::sqlite(SCHEMA);
+            let place = databases::sqlite(schema(database));
             Run::<diesel::SqliteConnection>::start(database, options, place.url_and_setup())?.rounds()
         }
         Database::Postgres => {
-            let place = databases::postgres(SCHEMA);
+            let place = databases::postgres(schema(database));
             Run::<diesel::PgConnection>::start(database, options, place.url_and_setup())?.rounds()
         }
         Database::Mysql => {
-            let place = databases::mysql(SCHEMA);
+            let place = databases::mysql(schema(database));
             Run::<diesel::MysqlConnection>::start(database, options, place.url_and_setup())?.rounds()
         }
     }
@@ -93,6 +95,7 @@ struct Goal {
 impl<'o, C: Link> Run<'o, C>
 where
     History: ModelSql<C::Backend>,
+    Part: ModelSql<C::Backend>,
 {
     fn start(
         database: Database,
@@ -103,14 +106,29 @@ where
         let cache = Cache::memory();
         let mut db = Session::new(&mut conn, &cache);
         for row in 0..ROWS {
-            History::create().slug(slug(row)).v(0).execute(&mut db)?;
+            History::create().slug(slug(row)).v(0).room(i32::from(row)).mark(0).execute(&mut db)?;
         }
+        for part in 0..PARTS {
+            Part::create().code(code(part)).slug(slot(part)).v(0).execute(&mut db)?;
+        }
+        // They belong to no round.
+        conn.batch_execute("DELETE FROM ledger")?;
         let mortal = vec![std::env::current_exe()?.into(), "mortal".into()];
         let redis = RedisServer::started_by(mortal);
         let (seed, defect) = (options.seed, options.defect);
         let (log, redis_url) = (std::path::PathBuf::new(), redis.url());
-        let orders =
-            Orders { database, url, setup, redis: redis_url, log, seed, chance: 0.0, lossy: false, defect };
+        let orders = Orders {
+            database,
+            url,
+            setup,
+            redis: redis_url,
+            log,
+            seed,
+            marks: 0,
+            chance: 0.0,
+            lossy: false,
+            defect,
+        };
         let style = ProgressStyle::with_template("{prefix} {bar:40} {pos}/{len} reads {eta} {msg}")?;
         let bar = ProgressBar::new(options.reads).with_style(style).with_prefix(database.name());
         let tally = Tally { database: database.name().to_owned(), ..Tally::default() };
@@ -136,6 +154,7 @@ where
 
     fn round(&mut self, goal: &Goal) -> Result<(), Box<dyn AnyError>> {
         self.orders.seed = self.orders.seed.wrapping_add(1);
+        self.orders.marks += 1 << 48;
         self.orders.lossy = goal.losses > 0;
         #[allow(clippy::cast_precision_loss, reason = "a probability")]
         let chance = 1.5 * goal.faults as f64 / goal.reads.max(1) as f64;
@@ -149,7 +168,9 @@ where
         // Until the intents of killed writers are gone.
         sleep(INTENT_LIFETIME * 2);
         self.tally.count(&crew.logs);
-        let history = Seen { initial, processes: std::mem::take(&mut crew.logs), losses };
+        let ledger = self.conn.ledger()?;
+        self.conn.batch_execute("DELETE FROM ledger")?;
+        let history = Seen { initial, processes: std::mem::take(&mut crew.logs), losses, ledger };
         self.tally.judge(&history, &check(&history));
         self.heals(&history)
     }
@@ -213,11 +234,19 @@ where
         }
     }
 
-    /// What the database has.
-    fn stored(&mut self) -> model_runtime::Result<Vec<i64>> {
+    /// What each lookup returns, as the database has it.
+    fn stored(&mut self) -> Result<Vec<i64>, Box<dyn AnyError>> {
+        let mut out = vec![ABSENT; REGISTERS.into()];
+        for (code, slug, v) in self.conn.parts()? {
+            let registers = [code_register(&code), slug_register(&slug)];
+            registers.into_iter().flatten().for_each(|register| out[usize::from(register)] = v);
+        }
         let cache = Cache::memory();
         let mut db = Session::new(&mut self.conn, &cache);
-        (0..ROWS).map(|row| Ok(from_database(&mut db, row)?.v.into())).collect()
+        for row in 0..ROWS {
+            out[usize::from(row)] = from_database(&mut db, row)?.v.into();
+        }
+        Ok(out)
     }
 
     /// Now that the writers are quiet, nothing stale must be left.
@@ -229,20 +258,31 @@ where
             .lease(LEASE)
             .build()?;
         let mut db = Session::new(&mut self.conn, &cache);
-        for (row, v) in (0..ROWS).zip(stored) {
-            let id = from_database(&mut db, row)?.id;
-            for _ in 0..2 {
-                let by_id = History::get_from_cache(&mut db, histories::id, id)?;
+        let mut read = Vec::new();
+        for _ in 0..2 {
+            for row in 0..ROWS {
+                let id = from_database(&mut db, row)?.id;
                 let by_slug = History::get_from_cache(&mut db, histories::slug, slug(row))?;
-                for read in [by_id, by_slug].into_iter().filter(|read| i64::from(read.v) != v) {
-                    let open = exposures(&history.processes, &history.losses, row);
-                    if open.iter().any(|exposure| exposure.until == u64::MAX) {
-                        *self.tally.left.entry(history.round()).or_default() += 1;
-                    } else {
-                        let found = format!("stale read: row {row} is left at {} and is {v}\n", read.v);
-                        self.tally.stale.push(found);
-                    }
+                read.push((row, by_slug.v.into()));
+                read.push((row, History::get_from_cache(&mut db, histories::id, id)?.v.into()));
+            }
+            for number in 0..PARTS {
+                let by_slug = Part::get_from_cache(&mut db, parts::slug, slot(number)).optional()?;
+                read.push((ROWS + PARTS + number, by_slug.map_or(ABSENT, |part| part.v)));
+                for code in [code(number), code(number).to_uppercase()] {
+                    let by_code = Part::get_from_cache(&mut db, parts::code, code).optional()?;
+                    read.push((ROWS + number, by_code.map_or(ABSENT, |part| part.v)));
                 }
+            }
+        }
+        let stale: Vec<_> = read.into_iter().filter(|(at, v)| *v != stored[usize::from(*at)]).collect();
+        for (register, v) in stale {
+            let open = exposures_of(history, register);
+            if open.iter().any(|exposure| exposure.until == u64::MAX) {
+                *self.tally.left.entry(history.round()).or_default() += 1;
+            } else {
+                let is = stored[usize::from(register)];
+                self.tally.stale.push(format!("stale read: lookup {register} is left at {v} and is {is}\n"));
             }
         }
         // What is left within the bounds must not be found again in the next round, whose log does not explain it.

@@ -1,9 +1,12 @@
 //! What happened when: records of a fixed size, appended to one file per process.
-use super::fault::{Fault, Point};
+use super::fault::{Fault, Point, Trial};
 use rustix::time::{ClockId, clock_gettime};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
+
+/// The detail of an [`What::Acked`] whose worker heard that the cache was told.
+pub const TOLD: u8 = 1;
 
 /// How many bytes a record takes.
 const RECORD: usize = 32;
@@ -24,13 +27,16 @@ macro_rules! whats { ($($(#[$doc:meta])* $what:ident)*) => {
 } }
 
 whats! {
-    /// A write begins.
+    /// A write begins, of the mark in `v`. Which rows it hit, the ledger knows.
     Started
-    /// It returned success; the row then had this value.
+    /// It returned success, and `count` as the number of rows. With the `detail` [`TOLD`] the cache was told
+    /// before.
     Acked
     /// Its transaction was rolled back on purpose, so that it can never have been committed.
     RolledBack
-    /// It returned an error, and may have been committed or not.
+    /// It returned an error that says that nothing was written.
+    Refused
+    /// It returned an error or was dropped, and may have been committed or not.
     Unknown
     /// The store answered an intent.
     Placed
@@ -44,6 +50,10 @@ whats! {
     Drained
     /// Reads in a row that returned the same value: the latest begin and the earliest end among them.
     Read
+    /// A lookup returned another row than it asked for.
+    Misread
+    /// What an operation tried has come about.
+    Tried
     /// A fault is about to be injected.
     Faulted
     /// Lookups so far: hits in `begin`, others in `end`.
@@ -61,13 +71,13 @@ pub struct Event {
     pub what: What,
     /// To which thread of the process.
     pub thread: u8,
-    /// To which row, by its place in the list.
+    /// To which row, by its place in the list; of a read the register.
     pub row: u8,
-    /// A fault's point and kind.
+    /// A fault's point and kind, or a trial.
     pub detail: u8,
-    /// How many reads.
+    /// How many reads, or rows.
     pub count: u32,
-    /// The row's value.
+    /// The row's value, or a write's mark.
     pub v: i64,
     /// The time before it.
     pub begin: u64,
@@ -95,6 +105,13 @@ impl Event {
     #[must_use]
     pub fn with_fault(self, point: Point, fault: Fault) -> Self {
         Self { detail: (point as u8) << 4 | fault as u8, ..self }
+    }
+
+    /// The trial that a [`What::Tried`] tells of.
+    #[must_use]
+    pub fn trial(&self) -> Option<Trial> {
+        (self.what == What::Tried).then_some(())?;
+        Trial::ALL.get(usize::from(self.detail)).copied()
     }
 
     fn to_bytes(self) -> [u8; RECORD] {

@@ -4,7 +4,9 @@
 //! it never came to stand, as the store was out of reach. From then on another process may be served what the write
 //! replaces, until the release; where the release does not come, until the key is next released or written.
 use super::INTENT_LIFETIME;
-use super::event::{Event, What};
+use super::check::History;
+use super::event::{Event, TOLD, What};
+use super::ledger;
 
 /// Why an intent was gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,11 +31,21 @@ pub struct Exposure {
 }
 
 /// What one process logged, in its order.
-pub type Process = [Event];
+type Process = [Event];
 
-/// The exposures of a row, merged and in order. `losses` are the [`What::Lost`] of the store.
+/// A statement whose future was dropped goes on until it ends: no longer than it waits for a lock, and a little more.
+const LINGERS: u64 = 300_000_000;
+
+/// The exposures of what a lookup may return.
 #[must_use]
-pub fn exposures(processes: &[Vec<Event>], losses: &[Event], row: u8) -> Vec<Exposure> {
+pub fn exposures_of(history: &History, register: u8) -> Vec<Exposure> {
+    ledger::keys_of(register).flat_map(|key| exposures(history, key)).collect()
+}
+
+/// The exposures of a cache key, merged and in order.
+#[must_use]
+pub fn exposures(history: &History, key: u8) -> Vec<Exposure> {
+    let (keys, processes) = (ledger::keys(&history.ledger), &history.processes);
     let mut out = Vec::new();
     for process in processes {
         let died = process.iter().find(|event| event.what == What::Died).map(|event| event.begin);
@@ -41,12 +53,21 @@ pub fn exposures(processes: &[Vec<Event>], losses: &[Event], row: u8) -> Vec<Exp
         threads.sort_unstable();
         threads.dedup();
         for thread in threads {
-            for write in writes(process, thread, row, died.unwrap_or(u64::MAX)) {
-                out.extend(write.exposure(processes, process, losses, row));
+            let own = process.iter().filter(|event| event.thread == thread).filter(|event| {
+                // What the database does not have exposes nothing.
+                let committed = || keys.get(&event.v).is_some_and(|keys| keys.contains(&key));
+                if is_of_mark(event.what) { committed() } else { event.row == key }
+            });
+            for write in writes(own.copied(), died.unwrap_or(u64::MAX)) {
+                out.extend(write.exposure(processes, process, &history.losses, key));
             }
         }
     }
     merged(out)
+}
+
+fn is_of_mark(what: What) -> bool {
+    matches!(what, What::Started | What::Acked | What::RolledBack | What::Refused | What::Unknown)
 }
 
 /// One write of one row, as its thread logged it.
@@ -62,20 +83,23 @@ struct Write {
     done: u64,
 }
 
-/// The writes of a thread on a row that may have been committed.
-fn writes(process: &Process, thread: u8, row: u8, died: u64) -> Vec<Write> {
+/// The writes of a thread on a row that were committed.
+fn writes(events: impl Iterator<Item = Event>, died: u64) -> Vec<Write> {
     let (mut out, mut open) = (Vec::new(), None::<Write>);
-    for event in process.iter().filter(|event| event.thread == thread && event.row == row) {
+    for event in events {
         match (event.what, &mut open) {
-            (What::Started, _) => {
+            (What::Started, None) => {
                 open = Some(Write { bare_from: event.begin, placed: None, released: None, done: died });
             }
             (What::Placed, Some(write)) => (write.placed, write.released) = (Some(event.begin), None),
             (What::PlaceFailed, Some(write)) => (write.bare_from, write.released) = (event.begin, None),
             (What::Released | What::Drained, Some(write)) => write.released = Some(event.end),
-            (What::RolledBack, _) => open = None,
-            (What::Acked | What::Unknown, _) => {
-                out.extend(open.take().map(|write| Write { done: event.begin, ..write }));
+            (What::Acked | What::Unknown | What::Refused | What::RolledBack, Some(write)) => {
+                let told = event.what == What::Acked && event.detail == TOLD;
+                let released = write.released.or(told.then_some(event.begin));
+                let lingers = if event.what == What::Acked { 0 } else { LINGERS };
+                out.push(Write { done: event.begin + lingers, released, ..*write });
+                open = None;
             }
             _ => {}
         }
@@ -90,7 +114,7 @@ impl Write {
         processes: &[Vec<Event>],
         own: &Process,
         losses: &[Event],
-        row: u8,
+        key: u8,
     ) -> Option<Exposure> {
         let (from, cause) = match self.placed {
             None => (self.bare_from, Cause::Away),
@@ -106,7 +130,7 @@ impl Write {
             return None;
         }
         let until = self.released.unwrap_or_else(|| {
-            let heals = |event: &&Event| event.row == row && event.begin >= self.done;
+            let heals = |event: &&Event| event.row == key && event.begin >= self.done;
             let own = own.iter().filter(heals);
             let own = own.filter(|event| matches!(event.what, What::Drained | What::Released));
             let others = processes.iter().flatten().filter(heals).filter(|event| event.what == What::Placed);
@@ -131,6 +155,7 @@ fn merged(mut exposures: Vec<Exposure>) -> Vec<Exposure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::ledger::Entry;
 
     const D: u64 = 500_000_000;
 
@@ -138,16 +163,23 @@ mod tests {
         Event { begin, end, ..Event::new(what, 0, 0) }
     }
 
+    /// Of the row that the write of mark 0 hit, if it was committed.
     fn of(process: &[Event], losses: &[Event]) -> Vec<Exposure> {
-        exposures(&[process.to_vec(), vec![at(What::Placed, 9 * D, 9 * D + 1)]], losses, 0)
+        let [was_code, was_slug, code] = [None, None, None];
+        let slug = Some("row-0".to_owned());
+        let ledger = vec![Entry { seq: 1, kind: 0, was_code, was_slug, code, slug, v: 1, mark: 0 }];
+        let processes = vec![process.to_vec(), vec![at(What::Placed, 9 * D, 9 * D + 1)]];
+        let mut history = History { ledger, processes, losses: losses.to_vec(), ..History::default() };
+        let exposed = exposures(&history, 0);
+        history.ledger.clear();
+        assert_eq!(exposures(&history, 0), [], "nothing was committed");
+        exposed
     }
 
     #[test]
     fn a_write_in_time_exposes_nothing() {
         let quick = [at(What::Started, 1, 1), at(What::Placed, 2, 3), at(What::Released, 4, 5)];
         assert_eq!(of(&[&quick[..], &[at(What::Acked, 6, 6)]].concat(), &[]), []);
-        let back = [at(What::Started, 1, 1), at(What::RolledBack, 3 * D, 3 * D)];
-        assert_eq!(of(&back, &[]), []);
     }
 
     #[test]
@@ -172,6 +204,8 @@ mod tests {
     fn a_write_without_intent_exposes_until_its_key_is_released_or_written() {
         let bare = [at(What::Started, 1, 1), at(What::Acked, 5, 5)];
         assert_eq!(of(&bare, &[]), [Exposure { from: 1, until: 9 * D + 1, cause: Cause::Away }]);
+        let told = [bare[0], Event { detail: TOLD, ..bare[1] }];
+        assert_eq!(of(&told, &[]), [Exposure { from: 1, until: 5, cause: Cause::Away }]);
         let drained = [&bare[..], &[at(What::Drained, 7, 8)]].concat();
         assert_eq!(of(&drained, &[]), [Exposure { from: 1, until: 8, cause: Cause::Away }]);
     }

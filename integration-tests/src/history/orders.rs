@@ -26,6 +26,9 @@ pub struct Orders {
     /// Where the choices begin.
     #[arg(long)]
     pub seed: u64,
+    /// Where the marks of its writes begin, which no other process has.
+    #[arg(long)]
+    pub marks: i64,
     /// How probable a fault is at each operation.
     #[arg(long)]
     pub chance: f64,
@@ -41,12 +44,13 @@ impl Orders {
     /// As arguments of a command line.
     #[must_use]
     pub fn to_args(&self) -> Vec<OsString> {
-        let Self { database, url, setup, redis, log, seed, chance, lossy, defect } = self;
+        let Self { database, url, setup, redis, log, seed, marks, chance, lossy, defect } = self;
         let mut out: Vec<OsString> = vec!["--database".into(), database.name().into()];
         for (name, value) in [("--url", url), ("--setup", setup), ("--redis", redis)] {
             out.extend([name.into(), value.into()]);
         }
         out.extend(["--log".into(), log.into(), "--seed".into(), seed.to_string().into()]);
+        out.extend(["--marks".into(), marks.to_string().into()]);
         out.extend(["--chance".into(), chance.to_string().into()]);
         out.extend(lossy.then(|| "--lossy".into()));
         out.extend(defect.iter().flat_map(|defect| ["--defect".into(), defect.to_string().into()]));

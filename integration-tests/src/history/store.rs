@@ -4,7 +4,7 @@ use super::event::{Event, Log, What, now};
 use super::fault::{Defect, Fault, Point};
 use model_runtime::cache::entry::Token;
 use model_runtime::cache::protocol::{Command, Reply};
-use model_runtime::store::{Answer, RedisStore, Store, StoreError};
+use model_runtime::store::{Answer, Answering, RedisStore, Store, StoreError};
 use rustix::process::{Signal, getpid, kill_process};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -51,7 +51,7 @@ impl fmt::Debug for FaultyStore {
 }
 
 impl FaultyStore {
-    /// A store at `url`; `rows` are the places of the rows by their keys.
+    /// A store at `url`; `rows` are the numbers of the keys.
     #[must_use]
     pub fn new(url: &str, rows: HashMap<String, u8>, log: Arc<Log>, defect: Option<Defect>) -> Self {
         // A time-out must not decide what a fault is meant to decide.
@@ -149,6 +149,13 @@ impl FaultyStore {
                 self.inner.call(&release.collect::<Vec<_>>())?;
                 Ok(answer)
             }
+            Some(Defect::SkipSomeKeys)
+                if batch.iter().all(|command| is_place(command) || is_release(command)) =>
+            {
+                let answer = self.inner.call(&batch[..1])?;
+                let replies = batch.iter().map(|_| answer.replies[0].clone()).collect();
+                Ok(Answer { replies, ..answer })
+            }
             _ => self.inner.call(batch),
         }
     }
@@ -172,20 +179,23 @@ impl FaultyStore {
     }
 }
 
-impl Store for FaultyStore {
-    fn call(&self, batch: &[Command]) -> Result<Answer, StoreError> {
-        let any = |is: fn(&Command) -> bool| batch.iter().any(is);
+impl FaultyStore {
+    /// What strikes before the batch is sent.
+    fn before(&self, batch: &[Command]) -> u64 {
         if let Some(Command::Place { token, .. }) = batch.first() {
             CALLER.with_borrow_mut(|caller| caller.token = Some(*token));
         }
-        if any(is_release) {
+        if batch.iter().any(is_release) {
             self.strike(Point::BeforeRelease, batch);
         }
-        if any(is_fill) {
+        if batch.iter().any(is_fill) {
             self.strike(Point::BeforeFill, batch);
         }
-        let begin = now();
-        let answer = self.carried_out(batch);
+        now()
+    }
+
+    /// What is logged of the answer, and what strikes before the caller has it.
+    fn after(&self, batch: &[Command], begin: u64, answer: &Result<Answer, StoreError>) {
         if self.unanswered.swap(answer.is_err(), Ordering::Relaxed) {
             self.resumed.store(now(), Ordering::Relaxed);
         }
@@ -196,11 +206,31 @@ impl Store for FaultyStore {
             (is_lease, Point::AfterLease),
             (is_fill, Point::AfterFill),
         ] {
-            if any(is) {
+            if batch.iter().any(is) {
                 self.strike(point, batch);
             }
         }
+    }
+}
+
+impl Store for FaultyStore {
+    fn call(&self, batch: &[Command]) -> Result<Answer, StoreError> {
+        let begin = self.before(batch);
+        let answer = self.carried_out(batch);
+        self.after(batch, begin, &answer);
         answer
+    }
+
+    fn call_async<'a>(&'a self, batch: &'a [Command]) -> Answering<'a> {
+        Box::pin(async move {
+            let begin = self.before(batch);
+            let answer = match self.defect {
+                None => self.inner.call_async(batch).await,
+                Some(_) => self.carried_out(batch),
+            };
+            self.after(batch, begin, &answer);
+            answer
+        })
     }
 }
 

@@ -1,29 +1,26 @@
 //! A process that reads and writes through the cache and logs what it saw, until its input ends.
-use super::event::{Event, Log, What, now};
-use super::fault::{Fault, Point};
-use super::link::{Database, Link};
-use super::model::{History, histories, slug};
+use super::desk::Desk;
+use super::event::{Event, Log, What};
+use super::ledger::part_keys;
+use super::link::{AsyncLink, Database, Link};
+use super::model::{History, Part, histories, slug};
 use super::orders::Orders;
+use super::steps;
 use super::store::FaultyStore;
-use super::{INTENT_LIFETIME, LEASE, ROWS, THREADS};
+use super::{INTENT_LIFETIME, LEASE, ROWS};
 use diesel::{MysqlConnection, PgConnection, SqliteConnection};
-use fastrand::Rng;
+use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
+use diesel_async::{AsyncMysqlConnection, AsyncPgConnection};
 use model_runtime::ModelSql;
 use model_runtime::prelude::*;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use std::array::from_fn;
+use std::collections::HashMap;
 use std::io::{Read, stdin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
-
-/// How long a run of equal reads may grow before it is logged.
-const LONGEST_RUN: u64 = 100_000_000;
-/// One read of so many asks the database, and so knows what was committed whatever the cache holds.
-const WITNESS: u32 = 10;
-/// Of 100 operations.
-const WRITES: u32 = 3;
 
 /// How long a worker tries to tell the store what it owes, before it ends.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -44,17 +41,20 @@ where
     History: ModelSql<C::Backend>,
 {
     let log = Arc::new(Log::create(&orders.log).unwrap());
-    let memory = Cache::memory();
-    let rows = load::<C>(orders, &memory);
-    let places = (0..).zip(&rows).map(|(place, row)| (memory.row_key(&**row), place)).collect();
-    let store = Arc::new(FaultyStore::new(&orders.redis, places, log.clone(), orders.defect));
+    let rows = load::<C>(orders);
+    let store = Arc::new(FaultyStore::new(&orders.redis, keys(&rows), log.clone(), orders.defect));
     let cache = Cache::builder().store(store.clone()).intent_lifetime(INTENT_LIFETIME).lease(LEASE);
     let cache = cache.build().unwrap();
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        for number in 0..THREADS {
-            let (log, cache, over) = (log.clone(), &cache, &over);
-            scope.spawn(move || Worker::<C>::new(orders, number, log, cache).work(over));
+        for (number, on_face) in (0..).zip([work_sync as fn(&mut Desk<'_>, &Cache, &AtomicBool), work_async])
+        {
+            let (log, rows, cache, over) = (log.clone(), rows.clone(), &cache, &over);
+            scope.spawn(move || {
+                let mut desk = Desk::new(orders, number, log, rows);
+                on_face(&mut desk, cache, over);
+                desk.end_runs();
+            });
         }
         scope.spawn(|| {
             // A byte ends the faults, the end of the input everything.
@@ -75,18 +75,18 @@ where
     cache.drain(PATIENCE).unwrap();
 }
 
-fn open<C: Link>(orders: &Orders) -> C {
-    let conn = C::open(&orders.url, &orders.setup);
-    conn.unwrap_or_else(|error| panic!("a worker cannot reach its database: {error}"))
-}
-
-fn load<C: Link>(orders: &Orders, cache: &Cache) -> [Tracked<History>; ROWS as usize]
+fn load<C: Link>(orders: &Orders) -> [Tracked<History>; ROWS as usize]
 where
     History: ModelSql<C::Backend>,
 {
-    let mut conn = open::<C>(orders);
-    let mut db = Session::new(&mut conn, cache);
+    let cache = Cache::memory();
+    let mut conn = C::open(&orders.url, &orders.setup).unwrap_or_else(|error| unreachable_database(&error));
+    let mut db = Session::new(&mut conn, &cache);
     from_fn(|row| from_database(&mut db, u8::try_from(row).unwrap()).unwrap())
+}
+
+fn unreachable_database(error: &dyn std::fmt::Display) -> ! {
+    panic!("a worker cannot reach its database: {error}")
 }
 
 /// The row as the database has it: inside a transaction no lookup asks the store.
@@ -100,153 +100,68 @@ where
     db.transaction(|db| History::get_from_cache(db, histories::slug, slug(row)))
 }
 
-/// Reads in a row that returned the same value.
-#[derive(Debug, Clone, Copy, Default)]
-struct Run {
-    count: u32,
-    v: i64,
-    latest_begin: u64,
-    earliest_end: u64,
+/// The cache keys, by number.
+fn keys(rows: &[Tracked<History>]) -> HashMap<String, u8> {
+    let cache = Cache::memory();
+    let parts =
+        part_keys().map(|(key, code)| (cache.row_key(&Part { code, slug: String::new(), v: 0 }), key));
+    let rows = (0..).zip(rows).map(|(key, row)| (cache.row_key(&**row), key));
+    rows.chain(parts).collect()
 }
 
-/// One thread.
-struct Worker<'w, C> {
-    orders: &'w Orders,
-    number: u8,
-    log: Arc<Log>,
-    cache: &'w Cache,
-    conn: C,
-    rows: [Tracked<History>; ROWS as usize],
-    runs: [Run; ROWS as usize],
-    rng: Rng,
-}
-
-/// Why a transaction did not commit.
-enum Abort {
-    OnPurpose,
-    Failed,
-}
-
-impl From<Error> for Abort {
-    fn from(_: Error) -> Self {
-        Self::Failed
+fn work_sync(desk: &mut Desk<'_>, cache: &Cache, over: &AtomicBool) {
+    match desk.orders.database {
+        Database::Sqlite => on::<SqliteConnection>(desk, cache, over, steps::sqlite::work),
+        Database::Postgres => on::<PgConnection>(desk, cache, over, steps::postgres::work),
+        Database::Mysql => on::<MysqlConnection>(desk, cache, over, steps::mysql::work),
     }
 }
 
-impl<'w, C: Link> Worker<'w, C>
-where
-    History: ModelSql<C::Backend>,
-{
-    fn new(orders: &'w Orders, number: u8, log: Arc<Log>, cache: &'w Cache) -> Self {
-        let rng = Rng::with_seed(orders.seed.wrapping_add(u64::from(number)));
-        let rows = load::<C>(orders, cache);
-        let mut this =
-            Self { orders, number, log, cache, conn: open(orders), rows, runs: Default::default(), rng };
-        this.connected();
-        this
-    }
-
-    fn connected(&mut self) {
-        FaultyStore::enter(self.number);
-        FaultyStore::on_cut(self.conn.cut(&self.orders.url));
-    }
-
-    fn reconnect(&mut self) {
-        self.conn = open(self.orders);
-        self.connected();
-    }
-
-    fn work(mut self, over: &AtomicBool) {
-        while !over.load(Ordering::Relaxed) {
-            if self.rng.f64() < self.orders.chance {
-                let point = Point::ALL[self.rng.usize(..Point::ALL.len())];
-                FaultyStore::arm(point, self.fault());
-            }
-            let row = self.rng.u8(..ROWS);
-            match self.rng.u32(..100) < WRITES {
-                true => self.write(row),
-                false => self.read(row),
-            }
+/// On one connection after the other.
+fn on<C: Link>(
+    desk: &mut Desk<'_>,
+    cache: &Cache,
+    over: &AtomicBool,
+    work: fn(&mut C, &Cache, &mut Desk<'_>, &AtomicBool),
+) {
+    while !over.load(Ordering::Relaxed) {
+        let (url, level) = (&desk.orders.url, desk.level(C::DATABASE));
+        let mut conn = C::open(url, &desk.orders.setup).unwrap_or_else(|error| unreachable_database(&error));
+        for statement in C::DATABASE.at_level(level).iter().map(String::as_str).chain([C::PATIENCE]) {
+            conn.batch_execute(statement).unwrap();
         }
-        (0..ROWS).for_each(|row| self.end_run(row));
+        desk.connected(conn.cut(url));
+        work(&mut conn, cache, desk, over);
     }
+}
 
-    fn fault(&mut self) -> Fault {
-        let faults: &[Fault] = match (self.orders.lossy, self.orders.database) {
-            (true, _) => &[Fault::Stop, Fault::CutStore],
-            // A kill waits while its process has just been stopped, so that it comes seldom enough.
-            (false, Database::Sqlite) => &[Fault::Kill, Fault::Kill, Fault::Stop, Fault::CutStore],
-            (false, Database::Postgres | Database::Mysql) => {
-                &[Fault::Kill, Fault::Kill, Fault::Stop, Fault::CutStore, Fault::CutDatabase]
-            }
-        };
-        faults[self.rng.usize(..faults.len())]
-    }
-
-    fn read(&mut self, row: u8) {
-        let (at, begin) = (usize::from(row), now());
-        let mut db = Session::new(&mut self.conn, self.cache);
-        let read = match self.rng.u32(..2 * WITNESS) {
-            0 | 1 => from_database(&mut db, row),
-            2..=WITNESS => History::get_from_cache(&mut db, histories::slug, slug(row)),
-            _ => History::get_from_cache(&mut db, histories::id, self.rows[at].id),
-        };
-        let v = match read {
-            Ok(read) => i64::from(read.v),
-            Err(Error::DoesNotExist { lookup, .. }) => panic!("no row matches {lookup}"),
-            Err(_) => return self.reconnect(),
-        };
-        let end = now();
-        if self.runs[at].v != v || end > self.runs[at].earliest_end + LONGEST_RUN {
-            self.end_run(row);
-        }
-        let run = &mut self.runs[at];
-        if run.count == 0 {
-            *run = Run { v, earliest_end: end, ..*run };
-        }
-        *run = Run { count: run.count + 1, latest_begin: begin, ..*run };
-    }
-
-    fn end_run(&mut self, row: u8) {
-        let Run { count, v, latest_begin: begin, earliest_end: end } =
-            std::mem::take(&mut self.runs[usize::from(row)]);
-        if count > 0 {
-            let event = Event::new(What::Read, self.number, row);
-            self.log.add(Event { count, v, begin, end, ..event });
-        }
-    }
-
-    fn write(&mut self, row: u8) {
-        let mut rows = vec![row];
-        let kind = self.rng.u32(..8);
-        if kind == 0 {
-            rows.push((row + self.rng.u8(1..ROWS)) % ROWS);
-        }
-        for row in &rows {
-            self.log.add(Event::new(What::Started, self.number, *row));
-        }
-        let mut db = Session::new(&mut self.conn, self.cache);
-        let increase = |row: &mut Tracked<History>, db: &mut Session<'_, C>| {
-            row.update().v(F(histories::v) + 1).execute(db).map(drop)
-        };
-        let done = match kind {
-            0..=3 => db.transaction(|db| {
-                rows.iter().try_for_each(|row| increase(&mut self.rows[usize::from(*row)], db))?;
-                if kind == 3 { Err(Abort::OnPurpose) } else { Ok(()) }
-            }),
-            _ => increase(&mut self.rows[usize::from(row)], &mut db).map_err(Abort::from),
-        };
-        for row in rows {
-            let what = match done {
-                Ok(()) => What::Acked,
-                Err(Abort::OnPurpose) => What::RolledBack,
-                Err(Abort::Failed) => What::Unknown,
+fn work_async(desk: &mut Desk<'_>, cache: &Cache, over: &AtomicBool) {
+    // A call of `SyncConnectionWrapper` that is dropped waits for its statement, which needs such a runtime.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        macro_rules! on {
+            ($connection:ty, $work:path) => {
+                while !over.load(Ordering::Relaxed) {
+                    let mut conn = open::<$connection>(desk).await;
+                    $work(&mut conn, cache, desk, over).await;
+                }
             };
-            let v = i64::from(self.rows[usize::from(row)].v);
-            self.log.add(Event { v, ..Event::new(what, self.number, row) });
         }
-        if matches!(done, Err(Abort::Failed)) {
-            self.reconnect();
+        match desk.orders.database {
+            Database::Sqlite => on!(SyncConnectionWrapper<SqliteConnection>, steps::sqlite_async::work),
+            Database::Postgres => on!(AsyncPgConnection, steps::postgres_async::work),
+            Database::Mysql => on!(AsyncMysqlConnection, steps::mysql_async::work),
         }
+    });
+}
+
+async fn open<C: AsyncLink>(desk: &mut Desk<'_>) -> C {
+    let (url, level) = (&desk.orders.url, desk.level(C::DATABASE));
+    let conn = C::open(url, &desk.orders.setup).await;
+    let mut conn = conn.unwrap_or_else(|error| unreachable_database(&error));
+    for statement in C::DATABASE.at_level(level).iter().map(String::as_str).chain([C::PATIENCE]) {
+        conn.batch_execute(statement).await.unwrap();
     }
+    desk.connected(conn.cut(url).await);
+    conn
 }
