@@ -55,7 +55,7 @@ struct History<M> {
 /// What a rollback restores.
 struct Undo<M> {
     node: Arc<TransactionNode>,
-    /// The baseline; `None` where no row was stored yet.
+    /// The baseline; `None` where no row was stored yet, or where the row was read there and not written.
     before: Option<M>,
     /// Bit *i* is set where memory took field *i* from a statement, without an edit: a rollback takes it back.
     taken: u64,
@@ -241,8 +241,9 @@ impl<M: SentryModel> Tracked<M> {
     /// The stored row as far as this instance knows; `None` where there is none.
     pub(crate) fn baseline(&self) -> Option<&M> {
         let Some(history) = &self.history else { return self.stored.then_some(&self.row) };
-        if let Some(undo) = history.undo.iter().find(|undo| undo.node.is_rolled_back() && !undo.was_read) {
-            return undo.before.as_ref();
+        match history.undo.iter().find(|undo| undo.node.is_rolled_back()) {
+            Some(undo) if !undo.was_read || undo.before.is_some() => return undo.before.as_ref(),
+            _ => {}
         }
         self.stored.then(|| history.base.as_ref().unwrap_or(&self.row))
     }
@@ -265,8 +266,7 @@ impl<M: SentryModel> Tracked<M> {
     /// edits, and take their old values back.
     fn taken_back(&self) -> u64 {
         let Some(history) = &self.history else { return 0 };
-        let restores = |undo: &Undo<M>| undo.node.is_rolled_back() && !undo.was_read;
-        let Some(oldest) = history.undo.iter().position(restores) else { return 0 };
+        let Some(oldest) = history.undo.iter().position(|undo| undo.node.is_rolled_back()) else { return 0 };
         let taken = history.undo[oldest..].iter().fold(0, |taken, undo| taken | undo.taken);
         taken & !history.base.as_ref().map_or(0, |base| self.row.dirty(base))
     }
@@ -375,9 +375,9 @@ impl<M: SentryModel> Tracked<M> {
         self.history.as_ref().is_some_and(|history| history.undo.iter().any(read_there))
     }
 
-    /// The database has this row: fields that were not edited since the row was read take its values.
+    /// The database has this row: fields that were neither edited nor written since the row was read take its values.
     pub(crate) fn became_known(&mut self, stored: &M) {
-        let edited = self.baseline().map_or(0, |base| self.row.dirty(base));
+        let edited = self.baseline().map_or(0, |base| self.edits(base));
         let mut fresh = stored.snapshot();
         fresh.unload(self.row.unloaded());
         if let Some(history) = &mut self.history {
@@ -413,21 +413,26 @@ impl<M: SentryModel> Tracked<M> {
             }
             return;
         };
-        let known =
-            |history: &History<M>| history.undo.last().is_some_and(|last| Arc::ptr_eq(&last.node, &node));
-        if self.history.as_deref().is_some_and(known) {
+        let last = self.history.as_ref().and_then(|history| history.undo.last());
+        let last = last.filter(|last| Arc::ptr_eq(&last.node, &node));
+        let was_only_read = last.is_some_and(|last| last.was_read && last.before.is_none());
+        if last.is_some() && !was_only_read {
             return;
         }
         let before = self.baseline().map(M::snapshot);
-        self.history.get_or_insert_default().undo.push(Undo { node, before, taken: 0, was_read: false });
+        let undo = &mut self.history.get_or_insert_default().undo;
+        match undo.last_mut().filter(|_| was_only_read) {
+            Some(last) => last.before = before,
+            None => undo.push(Undo { node, before, taken: 0, was_read: false }),
+        }
     }
 
     /// Makes the baseline of the oldest rolled-back transaction the current one, and takes back what was no edit.
     pub(crate) fn settle(&mut self) {
         let taken_back = self.taken_back();
         let Some(history) = &mut self.history else { return };
-        let restores = |undo: &Undo<M>| undo.node.is_rolled_back() && !undo.was_read;
-        if let Some(oldest) = history.undo.iter().position(restores) {
+        let oldest = history.undo.iter().position(|undo| undo.node.is_rolled_back());
+        if let Some(oldest) = oldest.filter(|oldest| !history.undo[*oldest].was_read) {
             let before = history.undo.drain(oldest..).next().and_then(|undo| undo.before);
             if let Some(before) = &before {
                 self.row.swap_fields(&mut before.snapshot(), taken_back);

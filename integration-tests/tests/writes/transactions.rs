@@ -560,3 +560,93 @@ mod memory_takes_what_the_statement_returned {
         trigger!(conn, "CREATE TRIGGER touch BEFORE UPDATE ON cells FOR EACH ROW SET NEW.grp = NEW.grp + 1");
     });
 }
+
+on_cells! {
+    fn what_was_read_in_a_transaction_that_is_rolled_back_is_asked_for_again(conn) {
+        cached_cells!(conn, cache, db);
+        let roll_back = || Err::<(), Error>(Error::Query("roll back".into()));
+        // Read after a write of the transaction.
+        let mut read = None;
+        let rolled_back = db.transaction(|db| {
+            Cell_::update_where(cells::id.eq(1)).n(9).execute(db)?;
+            read = Some(Cell_::get_from_cache(db, cells::id, 1)?);
+            roll_back()
+        });
+        assert!(rolled_back.is_err());
+        let mut row = read.take().unwrap();
+        assert_eq!((row.old_value(cells::n), row.has_changed(cells::n)), (None, false), "it is not known");
+        row.name = "first".into();
+        row.save(&mut db).unwrap();
+        assert_eq!((row.n, row.name.as_str(), row.old_value(cells::n)), (5, "first", Some(&5)));
+        // Read and written there: what was written is an edit again, also of the key.
+        let rolled_back = db.transaction(|db| {
+            let mut row = Cell_::get_from_cache(db, cells::id, 1)?;
+            (row.id, row.n) = (3, 7);
+            row.save(db)?;
+            read = Some(row);
+            roll_back()
+        });
+        assert!(rolled_back.is_err());
+        let mut row = read.take().unwrap();
+        row.save(&mut db).unwrap();
+        let stored: Vec<(i32, i32)> = cells::table.select((cells::id, cells::n)).order(cells::id).load(db.connection()).unwrap();
+        assert_eq!(stored, [(2, 0), (3, 7)]);
+        assert_coherent!(db);
+        // A row that was of the transaction alone.
+        let rolled_back = db.transaction(|db| {
+            Cell_::create().id(8).name("eight").execute(db)?;
+            read = Some(Cell_::get_or_create().name("eight").execute(db)?.0);
+            roll_back()
+        });
+        assert!(rolled_back.is_err());
+        assert!(matches!(read.take().unwrap().save(&mut db), Err(Error::DoesNotExist { .. })));
+        // Read again there.
+        let mut row = Cell_::get_from_cache(&mut db, cells::id, 2).unwrap();
+        let rolled_back = db.transaction(|db| {
+            Cell_::update_where(cells::id.eq(2)).n(9).execute(db)?;
+            row.refresh(db)?;
+            roll_back()
+        });
+        assert!(rolled_back.is_err());
+        assert_eq!(row.old_value(cells::n), Some(&0));
+        row.n = 9;
+        row.save(&mut db).unwrap();
+        assert_eq!(cells::table.find(2).select(cells::n).first(db.connection()), Ok(9));
+    }
+
+    fn what_plain_diesel_leaves_open_is_rolled_back_with_what_is_around_it(conn, place) {
+        use diesel::connection::TransactionManager;
+        cached_cells!(conn, cache, db);
+        fn begin<C: diesel::Connection>(conn: &mut C) {
+            C::TransactionManager::begin_transaction(conn).unwrap();
+        }
+        let done = db.transaction(|db| {
+            Cell_::create().id(8).name("eight").execute(db)?;
+            begin(db.connection());
+            Ok::<_, Error>(())
+        });
+        assert!(matches!(done, Err(Error::Query(_))), "{done:?}");
+        Cell_::create().id(9).name("nine").execute(&mut db).unwrap();
+        let stored: Vec<i32> = cells::table.select(cells::id).order(cells::id).load(&mut place.connect()).unwrap();
+        assert_eq!(stored, [1, 2, 9]);
+    }
+
+    fn a_savepoint_for_each_write_leaves_one_baseline(conn) {
+        let cache = Cache::memory();
+        let mut db = Session::new(conn, &cache);
+        let mut row: Tracked<Copied> =
+            cells::table.find(1).select(Tracked::<Copied>::as_select()).first(db.connection()).unwrap();
+        db.transaction(|db| {
+            let mut copies = Vec::new();
+            for n in 0..20 {
+                db.transaction(|db| row.update().n(Counted(n)).execute(db))?;
+                COPIES.set(0);
+                let _ = row.clone();
+                copies.push(COPIES.take());
+            }
+            assert_eq!(copies[2], copies[19], "{copies:?}");
+            Ok::<_, Error>(())
+        })
+        .unwrap();
+    }
+}

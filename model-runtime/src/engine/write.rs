@@ -336,9 +336,11 @@ where
     if !row.is_unknown() {
         return Ok(());
     }
-    let stored = select_by_pk(db, row.row(), &[]).await?.ok_or_else(|| Error::DoesNotExist {
+    // By the key that was read: a write of the transaction may have changed it.
+    let read = row.baseline().unwrap_or(row.row());
+    let stored = select_by_pk(db, read, &[]).await?.ok_or_else(|| Error::DoesNotExist {
         model: M::NAME,
-        lookup: format!("the row of {}; it was read in a transaction that was rolled back", row.row().repr()),
+        lookup: format!("the row of {}; it was read in a transaction that was rolled back", read.repr()),
     })?;
     row.became_known(&stored);
     Ok(())
