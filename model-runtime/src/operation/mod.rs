@@ -28,7 +28,7 @@ pub use save_many::SaveMany;
 pub use set_sql::{HasSql, RunWithSql, SetSql, SqlFor};
 pub use sweep::SweepOutbox;
 pub use update::Update;
-pub use upsert::{CreateOrUpdate, Defaults, GetOrCreate, Upsert};
+pub use upsert::{CreateOrUpdate, Defaults, GetOrCreate, HasAllMatches, HasMatching, NoPredicate, Upsert};
 pub use verify::VerifySchema;
 
 use crate::engine::Executor;
