@@ -1,7 +1,6 @@
 //! What an upsert looks for: fields with their values, and perhaps a predicate beside them.
-use super::Executor;
-use super::bulk::stays_prepared;
 use super::write::{Verb, overflow};
+use super::{Executor, bulk};
 use crate::error::{Error, Result};
 use crate::field::KeyCols;
 use crate::model::{ModelSql, SentryModel};
@@ -77,8 +76,13 @@ where
         self.is_unique
     }
 
-    pub(super) fn shape(&self) -> u64 {
-        self.shape
+    /// Whether a statement of this shape stays prepared, over the rows of this lookup.
+    pub(super) fn stays_prepared(&self, shape: u64) -> bool {
+        let shape = shape ^ self.shape;
+        match self.predicate {
+            Some(_) => bulk::stays_prepared::<M, P>(shape),
+            None => M::state().shapes.admit(shape),
+        }
     }
 
     pub(super) fn predicate(&self) -> Option<&'q P> {
@@ -149,7 +153,7 @@ where
     }
 
     fn select(&self, columns: Statement<'q, DB>) -> Result<Statement<'q, DB>> {
-        let kept = self.predicate.is_none() || stays_prepared::<M, P>(self.shape ^ Verb::Lock as u64);
+        let kept = self.predicate.is_none() || self.stays_prepared(Verb::Lock as u64);
         Ok(self.filter(columns.sql(" FROM ").table::<M>(), None)?.stays_prepared(kept))
     }
 
@@ -207,7 +211,7 @@ where
         row.pk(&mut key);
         let select = Statement::new().sql("SELECT ").key::<M>().sql(" FROM ").table::<M>();
         let select = select.matching(key.pairs, None).sql(" AND (").fragment(predicate).sql(")");
-        let kept = stays_prepared::<M, P>(Verb::Insert as u64);
+        let kept = bulk::stays_prepared::<M, P>(Verb::Insert as u64);
         match db.keys::<M>(select.stays_prepared(kept)).await?.is_empty() {
             true => Err(Error::Query(format!(
                 "{}: {}: the row to insert does not meet the predicate, so that the next call would insert another; \

@@ -10,6 +10,7 @@ mod hooks;
 mod lock;
 mod lookup;
 mod many;
+mod matching;
 mod observe;
 mod read;
 mod reread;
