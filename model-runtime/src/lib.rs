@@ -87,8 +87,8 @@ pub use model_derive::SentryModel;
 pub use operation::{
     Attach, Attached, Create, CreateMany, CreateOrUpdate, Defaults, Delete, DeleteWhere, ForeignKey, Get,
     GetMany, GetOrCreate, HasAllMatches, HasDefaults, HasMatching, HasOnInsert, HasPatch, HasSql, Invalidate,
-    NoPredicate, Operation, Refresh, RunWithSql, Save, SaveMany, SetSql, SqlFor, SweepOutbox, Update,
-    UpdateWhere, Upsert, VerifySchema,
+    Matching, Operation, Refresh, RunMatching, RunWithSql, Save, SaveMany, SetSql, SqlFor, SweepOutbox,
+    Update, UpdateWhere, Upsert, VerifySchema,
 };
 pub use schema::{Catalog, Describe, Outbox, SchemaProblem, SchemaProblemKind};
 #[cfg(feature = "async")]

@@ -170,12 +170,12 @@ fn nested(model: &Model, builder: &Ident) -> TokenStream {
 }
 
 // /// Narrows the lookup …
-// pub fn matching<__P>(self, __predicate: __P) -> ProjectBuilder<<__Op as __rt::HasMatching>::With<__P>>
+// pub fn matching<__P>(self, __predicate: __P) -> ProjectBuilder<__rt::Matching<__Op, __P>>
 // where
 //     __Op: __rt::HasMatching,
 //     __P: __rt::Predicate<Project>,
 // {
-//     ProjectBuilder(__rt::HasMatching::matching(self.0, __predicate))
+//     ProjectBuilder(__rt::Matching::new(self.0, __predicate))
 // }
 //
 // /// Lets `create_or_update()` update every row …
@@ -191,12 +191,12 @@ fn matches(model: &Model, builder: &Ident) -> TokenStream {
     let (matching, all_matches) = (docs::MATCHING, docs::ALL_MATCHES);
     quote! {
         #[doc = #matching]
-        #vis fn matching<__P>(self, __predicate: __P) -> #builder<<__Op as __rt::HasMatching>::With<__P>>
+        #vis fn matching<__P>(self, __predicate: __P) -> #builder<__rt::Matching<__Op, __P>>
         where
             __Op: __rt::HasMatching,
             __P: __rt::Predicate<#ident>,
         {
-            #builder(__rt::HasMatching::matching(self.0, __predicate))
+            #builder(__rt::Matching::new(self.0, __predicate))
         }
         #[doc = #all_matches]
         #vis fn all_matches(mut self) -> Self

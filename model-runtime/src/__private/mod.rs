@@ -17,8 +17,8 @@ pub use crate::field::{
 pub use crate::hooks::{HookSpec, hooks_of};
 pub use crate::model::{ModelSql, ModelState, Predicate, SentryModel};
 pub use crate::operation::{
-    Defaults, HasAllMatches, HasDefaults, HasMatching, HasOnInsert, HasPatch, HasSql, Operation, SetSql,
-    SqlFor,
+    Defaults, HasAllMatches, HasDefaults, HasMatching, HasOnInsert, HasPatch, HasSql, Matching, Operation,
+    SetSql, SqlFor,
 };
 pub use crate::repr::Repr;
 pub use crate::schema::Describe;
