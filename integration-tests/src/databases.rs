@@ -35,6 +35,14 @@ pub trait Place {
     /// Whether INSERT and UPDATE return rows; else they are read again, which costs statements.
     const RETURNING: bool;
 
+    /// Whether a SELECT locks the rows that it reads; else a write locks the database.
+    const LOCKS_ROWS: bool = true;
+
+    /// What holds with locks of rows, or without.
+    fn locking<T>(&self, with: T, without: T) -> T {
+        if Self::LOCKS_ROWS { with } else { without }
+    }
+
     /// What holds with RETURNING, or without.
     fn returning<T>(&self, with: T, without: T) -> T {
         if Self::RETURNING { with } else { without }
@@ -43,6 +51,7 @@ pub trait Place {
 
 impl Place for Sqlite {
     const RETURNING: bool = true;
+    const LOCKS_ROWS: bool = false;
 }
 
 impl Place for Postgres {

@@ -47,11 +47,13 @@ on_every_database_and_store! {
         // Without RETURNING the row is looked for and locked before.
         costs!(statements, cache, (place.returning(3, 5), 2),
             Project::create_or_update().slug("q").defaults(|d| d.events(3)).execute(&mut db).unwrap());
-        // A lookup by a unique key needs no second look at the bounds; of another, the rows are locked and checked before.
+        // A lookup by one row needs no second look at the bounds; of all rows, they are locked and checked before.
         costs!(statements, cache, (place.returning(3, 5), 2), Project::create_or_update()
             .slug("q").defaults(|d| d.events(F(projects::events) + 1)).execute(&mut db).unwrap());
-        costs!(statements, cache, (place.returning(5, 6), 2), Project::create_or_update()
+        costs!(statements, cache, (place.returning(3, 5), 2), Project::create_or_update()
             .name("Q").defaults(|d| d.events(F(projects::events) + 1)).execute(&mut db).unwrap());
+        costs!(statements, cache, (place.returning(place.locking(4, 5), 5), 2), Project::create_or_update()
+            .name("Q").all_matches().defaults(|d| d.events(F(projects::events) + 1)).execute(&mut db).unwrap());
         costs!(statements, cache, (1, 2), p.delete(&mut db).unwrap());
         // The row, then the guard, asked apart: which of them refused?
         costs!(statements, cache, place.returning((3, 2), (5, 0)),

@@ -1,4 +1,7 @@
 //! Promise: an upsert updates what matches, else inserts, and loses no increment.
+#[path = "upsert/lookups.rs"]
+mod lookups;
+
 use diesel::prelude::*;
 use integration_tests::databases::Place as _;
 use integration_tests::models::{Counter, Organization, Project, counters, projects};
@@ -63,8 +66,8 @@ on_every_database! {
         for slug in ["a", "b", "c"] {
             Project::create().organization_id(1).slug(slug).name(slug).execute(&mut db).unwrap();
         }
-        let done = Project::create_or_update().organization_id(1).defaults(|d| d.events(5)).execute(&mut db).unwrap();
-        assert_eq!(done, CreateOrUpdate::Updated(3));
+        let all = Project::create_or_update().organization_id(1).all_matches();
+        assert_eq!(all.defaults(|d| d.events(5)).execute(&mut db).unwrap(), CreateOrUpdate::Updated(3));
     }
 
     fn empty_defaults_make_it_a_get_or_create(conn) {
@@ -142,6 +145,7 @@ on_every_database! {
         Project::create().organization_id(1).slug("b").name("b").events(i32::MAX).execute(&mut db).unwrap();
         let error = Project::create_or_update()
             .organization_id(1)
+            .all_matches()
             .defaults(|d| d.events(F(projects::events) + 1))
             .execute(&mut db)
             .unwrap_err();
@@ -241,7 +245,10 @@ on_every_database! {
         assert!(matches!(by(1).execute(&mut db), Err(Error::OutOfBounds(_))));
         assert_eq!(by(-1).execute(&mut db).unwrap(), CreateOrUpdate::Updated(1));
         Plain::create().organization_id(1).slug("l").name("L").execute(&mut db).unwrap();
-        let all = |n| Plain::create_or_update().organization_id(1).defaults(move |d| d.events(F(projects::events) + n));
+        let all = |n| {
+            let all = Plain::create_or_update().organization_id(1).all_matches();
+            all.defaults(move |d| d.events(F(projects::events) + n))
+        };
         assert!(matches!(all(2).execute(&mut db), Err(Error::OutOfBounds(_))), "one row of two");
         let events: Vec<i32> = projects::table.order(projects::slug).select(projects::events).load(db.connection()).unwrap();
         assert_eq!(events, [i32::MAX - 1, 0], "nothing was written");

@@ -6,7 +6,7 @@ use syn::Ident;
 use syn::ext::IdentExt;
 
 /// The methods of a builder that are no setters.
-const BUILDER_METHODS: [&str; 4] = ["execute", "defaults", "on_insert", "set_sql"];
+const BUILDER_METHODS: [&str; 6] = ["execute", "defaults", "on_insert", "set_sql", "matching", "all_matches"];
 
 /// `ProjectBuilder` for `Project`.
 // At the call site: lints then know that the type is not the user's own text.

@@ -89,8 +89,9 @@ pub use model::{ModelSql, Predicate, SentryModel};
 pub use model_derive::SentryModel;
 pub use operation::{
     Attach, Attached, Create, CreateMany, CreateOrUpdate, Defaults, Delete, DeleteWhere, ForeignKey, Get,
-    GetMany, GetOrCreate, HasDefaults, HasOnInsert, HasPatch, HasSql, Invalidate, Operation, Refresh,
-    RunWithSql, Save, SaveMany, SetSql, SqlFor, SweepOutbox, Update, UpdateWhere, Upsert, VerifySchema,
+    GetMany, GetOrCreate, HasAllMatches, HasDefaults, HasMatching, HasOnInsert, HasPatch, HasSql, Invalidate,
+    Matching, Operation, Refresh, RunMatching, RunWithSql, Save, SaveMany, SetSql, SqlFor, SweepOutbox,
+    Update, UpdateWhere, Upsert, VerifySchema,
 };
 pub use schema::{Catalog, Describe, Outbox, SchemaProblem, SchemaProblemKind};
 #[cfg(feature = "async")]

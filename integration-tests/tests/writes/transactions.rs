@@ -86,7 +86,10 @@ on_cells! {
             let done = db.transaction(|db| {
                 let refused = match way {
                     0 => Cell_::update_where(cells::grp.eq(7)).n(F(cells::n) - 2).execute(db).map(drop),
-                    1 => Cell_::create_or_update().grp(7).defaults(|d| d.n(F(cells::n) - 2)).execute(db).map(drop),
+                    1 => {
+                        let all = Cell_::create_or_update().grp(7).all_matches();
+                        all.defaults(|d| d.n(F(cells::n) - 2)).execute(db).map(drop)
+                    }
                     _ => {
                         let mut rows = Cell_::get_many_from_cache(db, cells::id, [1, 2])?;
                         let mut rows: Vec<_> = rows.iter_mut().flatten().collect();
@@ -112,7 +115,7 @@ on_cells! {
             Cell_::get_from_cache(&mut db, cells::id, 1).unwrap();
         }
         db.transaction(|db| {
-            let failed = Cell_::create_or_update().grp(7).defaults(|d| d.n(9)).execute(db);
+            let failed = Cell_::create_or_update().grp(7).all_matches().defaults(|d| d.n(9)).execute(db);
             assert!(matches!(failed, Err(Error::InvalidValue { .. })), "{failed:?}");
             Ok::<_, Error>(())
         })

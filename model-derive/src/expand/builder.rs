@@ -10,7 +10,7 @@ use quote::quote;
 // pub struct ProjectBuilder<__Op>(__Op);
 //
 // impl<__Op: __rt::HasPatch<Project>> ProjectBuilder<__Op> { …setters… }
-// impl<__Op> ProjectBuilder<__Op> { …execute, set_sql, defaults, on_insert… }
+// impl<__Op> ProjectBuilder<__Op> { …execute, set_sql, defaults, on_insert, matching, all_matches… }
 // impl<__Op> Debug for ProjectBuilder<__Op> { … }
 pub(super) fn expand(model: &Model) -> TokenStream {
     let (vis, ident) = (&model.vis, &model.ident);
@@ -20,6 +20,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
     let execute = execute(model);
     let set_sql = set_sql(model, &builder);
     let nested = nested(model, &builder);
+    let matches = matches(model, &builder);
     quote! {
         #[doc = #doc]
         #[must_use = "nothing happens until `.execute(&mut db)`"]
@@ -37,6 +38,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
             #execute
             #set_sql
             #nested
+            #matches
         }
         #[automatically_derived]
         impl<__Op> ::core::fmt::Debug for #builder<__Op> {
@@ -165,4 +167,44 @@ fn nested(model: &Model, builder: &Ident) -> TokenStream {
     let defaults = method(docs::DEFAULTS, quote!(defaults), quote!(HasDefaults), quote!(set_defaults));
     let on_insert = method(docs::ON_INSERT, quote!(on_insert), quote!(HasOnInsert), quote!(set_on_insert));
     quote!(#defaults #on_insert)
+}
+
+// /// Narrows the lookup …
+// pub fn matching<__P>(self, __predicate: __P) -> ProjectBuilder<__rt::Matching<__Op, __P>>
+// where
+//     __Op: __rt::HasMatching,
+//     __P: __rt::Predicate<Project>,
+// {
+//     ProjectBuilder(__rt::Matching::new(self.0, __predicate))
+// }
+//
+// /// Lets `create_or_update()` update every row …
+// pub fn all_matches(mut self) -> Self
+// where
+//     __Op: __rt::HasAllMatches,
+// {
+//     __rt::HasAllMatches::set_all_matches(&mut self.0);
+//     self
+// }
+fn matches(model: &Model, builder: &Ident) -> TokenStream {
+    let (vis, ident) = (&model.vis, &model.ident);
+    let (matching, all_matches) = (docs::MATCHING, docs::ALL_MATCHES);
+    quote! {
+        #[doc = #matching]
+        #vis fn matching<__P>(self, __predicate: __P) -> #builder<__rt::Matching<__Op, __P>>
+        where
+            __Op: __rt::HasMatching,
+            __P: __rt::Predicate<#ident>,
+        {
+            #builder(__rt::Matching::new(self.0, __predicate))
+        }
+        #[doc = #all_matches]
+        #vis fn all_matches(mut self) -> Self
+        where
+            __Op: __rt::HasAllMatches,
+        {
+            __rt::HasAllMatches::set_all_matches(&mut self.0);
+            self
+        }
+    }
 }

@@ -26,6 +26,18 @@ What to write only where a row is inserted, such as the time it was first seen; 
 
 Called again, it replaces what was given before. Sends nothing by itself.";
 
+pub(super) const MATCHING: &str = "\
+Narrows the lookup to the rows that meet a predicate of plain Diesel as well, such as that of a partial unique index: \
+`projects::deleted_at.is_null()`. For `create_or_update()` and `get_or_create()`.
+
+An inserted row must meet it too. Sends nothing by itself.";
+
+pub(super) const ALL_MATCHES: &str = "\
+Lets `create_or_update()` update every row that matches its lookup; without it several rows are an error, and nothing \
+is written.
+
+Sends nothing by itself.";
+
 pub(super) fn builder(model: &Model) -> String {
     format!("A pending operation on `{}`: set fields, then `execute`.", model.name())
 }

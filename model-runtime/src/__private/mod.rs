@@ -17,8 +17,11 @@ pub use crate::field::{
     Normal, NormalText, Normalize, Number, Storable, Timestamp, ToField,
 };
 pub use crate::hooks::{HookSpec, hooks_of};
-pub use crate::model::{ModelSql, ModelState, SentryModel};
-pub use crate::operation::{Defaults, HasDefaults, HasOnInsert, HasPatch, HasSql, Operation, SetSql, SqlFor};
+pub use crate::model::{ModelSql, ModelState, Predicate, SentryModel};
+pub use crate::operation::{
+    Defaults, HasAllMatches, HasDefaults, HasMatching, HasOnInsert, HasPatch, HasSql, Matching, Operation,
+    SetSql, SqlFor,
+};
 pub use crate::repr::Repr;
 pub use crate::schema::Describe;
 pub use crate::session::Runner;

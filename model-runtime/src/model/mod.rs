@@ -182,13 +182,20 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
 
     /// Starts an upsert: set the lookup, `defaults` and perhaps `on_insert`, then `execute`.
     ///
-    /// Updates the rows that match the lookup; inserts one where there is none.
+    /// Updates the row that matches the lookup; inserts one where there is none. Where several rows match, nothing is
+    /// written, unless `.all_matches()` is called. `.matching(predicate)` narrows the lookup, for example to the rows of a
+    /// partial unique index; the inserted row must meet the predicate as well.
     ///
     /// SQL of a model that is not cached: one `UPDATE`; if no row matched,
     /// `INSERT … ON CONFLICT DO NOTHING RETURNING`; if another writer was faster, the `UPDATE` again. Of a cached one
-    /// the same with `RETURNING`, in one transaction. Where bounds guard its expressions and the lookup holds no
-    /// unique key, one `SELECT` more. (MySQL looks and locks before it updates cached rows, and inserts in a
-    /// savepoint.) Cache: one intent and one release per updated row, two round trips in all.
+    /// the same with `RETURNING`, in one transaction. Where the lookup holds neither the primary key nor a cached one, a
+    /// `SELECT` before the `INSERT` may tell no row from several. (MySQL looks and locks before it updates cached rows,
+    /// and inserts in a savepoint.) Cache: one intent and one release per updated row, two round trips in all.
+    ///
+    /// # Errors
+    /// `execute` returns [`Error::Query`](crate::Error::Query) where several rows match, and where the row to insert does
+    /// not meet the predicate; [`Error::OutOfBounds`](crate::Error::OutOfBounds) where a bound refuses a row;
+    /// [`Error::Database`](crate::Error::Database). Nothing is written then.
     ///
     /// # Example: count, whoever comes first
     /// ```
@@ -206,13 +213,31 @@ pub trait SentryModel: Sized + Send + Sync + 'static {
     /// }
     /// # Ok(()) }) }
     /// ```
+    ///
+    /// # Example: several rows are left alone, unless all are meant
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest.rs"));
+    /// use model_runtime::prelude::*;
+    ///
+    /// # fn main() -> Result<(), Error> { session(|db| {
+    /// for slug in ["pump", "tank"] {
+    ///     Project::create().organization_id(1).slug(slug).name(slug).execute(db)?;
+    /// }
+    /// let of_one = || Project::create_or_update().organization_id(1).defaults(|d| d.events(5));
+    /// assert!(matches!(of_one().execute(db), Err(Error::Query(_))));
+    /// assert_eq!(of_one().matching(projects::name.ne("tank")).execute(db)?, CreateOrUpdate::Updated(1));
+    /// assert_eq!(of_one().all_matches().execute(db)?, CreateOrUpdate::Updated(2));
+    /// # Ok(()) }) }
+    /// ```
     #[must_use]
     fn create_or_update() -> Self::Builder<Upsert<Self>> {
         Self::builder(Upsert::new())
     }
 
     /// Starts a lookup that inserts the row where there is none; `execute` returns the row and whether it
-    /// was created.
+    /// was created. `.matching(predicate)` narrows the lookup, as that of
+    /// [`create_or_update`](Self::create_or_update). Several rows that match are an
+    /// [`Error::Query`](crate::Error::Query).
     ///
     /// SQL: `SELECT`, and if no row matched `INSERT … ON CONFLICT DO NOTHING RETURNING` (on MySQL `INSERT` in a
     /// savepoint); if another writer was faster, the `SELECT` again. Cache: as

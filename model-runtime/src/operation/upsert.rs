@@ -1,8 +1,10 @@
-use super::{HasDefaults, HasOnInsert, HasPatch, Operation};
-use crate::engine::{Executor, create_or_update, get_or_create};
+use super::matching::NoPredicate;
+use super::{HasAllMatches, HasDefaults, HasMatching, HasOnInsert, HasPatch, Operation, RunMatching};
+use crate::engine::{Call, Executor, Lookup, Matches, create_or_update, get_or_create};
 use crate::error::Result;
 use crate::model::{ModelSql, SentryModel};
 use crate::tracked::Tracked;
+use diesel::query_builder::QueryFragment;
 
 /// What [`create_or_update`](SentryModel::create_or_update) did.
 #[derive(Debug, PartialEq)]
@@ -17,6 +19,7 @@ pub enum CreateOrUpdate<M> {
 #[derive(Debug)]
 pub struct Upsert<M: SentryModel> {
     lookup: M::Patch,
+    matches: Matches,
     defaults: M::Patch,
     on_insert: M::Patch,
 }
@@ -34,7 +37,8 @@ pub struct Defaults<M: SentryModel>(M::Patch);
 
 impl<M: SentryModel> Upsert<M> {
     pub(crate) fn new() -> Self {
-        Self { lookup: M::Patch::default(), defaults: M::Patch::default(), on_insert: M::Patch::default() }
+        let (lookup, defaults, on_insert) = Default::default();
+        Self { lookup, matches: Matches::One, defaults, on_insert }
     }
 }
 
@@ -95,12 +99,21 @@ impl<M: SentryModel> HasOnInsert<M> for Upsert<M> {
     }
 }
 
+impl<M: SentryModel> HasAllMatches for Upsert<M> {
+    fn set_all_matches(&mut self) {
+        self.matches = Matches::All;
+    }
+}
+
+impl<M: SentryModel> HasMatching for Upsert<M> {}
+
+impl<M: SentryModel> HasMatching for GetOrCreate<M> {}
+
 impl<M: ModelSql<S::Backend>, S: Executor> Operation<S> for Upsert<M> {
     type Output = CreateOrUpdate<M>;
 
     async fn run(self, db: &mut S) -> Result<CreateOrUpdate<M>> {
-        db.cache().admit::<M>()?;
-        create_or_update(db, &self.lookup, self.defaults, self.on_insert).await
+        self.run_matching::<NoPredicate>(db, None).await
     }
 }
 
@@ -108,7 +121,28 @@ impl<M: ModelSql<S::Backend>, S: Executor> Operation<S> for GetOrCreate<M> {
     type Output = (Tracked<M>, bool);
 
     async fn run(self, db: &mut S) -> Result<Self::Output> {
+        self.run_matching::<NoPredicate>(db, None).await
+    }
+}
+
+impl<M: ModelSql<S::Backend>, S: Executor> RunMatching<S> for Upsert<M> {
+    async fn run_matching<P>(self, db: &mut S, predicate: Option<&P>) -> Result<CreateOrUpdate<M>>
+    where
+        P: QueryFragment<S::Backend> + Sync,
+    {
         db.cache().admit::<M>()?;
-        get_or_create(db, &self.lookup, self.defaults).await
+        let lookup = Lookup::new(Call::CreateOrUpdate(self.matches), &self.lookup, predicate)?;
+        create_or_update(db, &lookup, self.defaults, self.on_insert).await
+    }
+}
+
+impl<M: ModelSql<S::Backend>, S: Executor> RunMatching<S> for GetOrCreate<M> {
+    async fn run_matching<P>(self, db: &mut S, predicate: Option<&P>) -> Result<(Tracked<M>, bool)>
+    where
+        P: QueryFragment<S::Backend> + Sync,
+    {
+        db.cache().admit::<M>()?;
+        let lookup = Lookup::new(Call::GetOrCreate, &self.lookup, predicate)?;
+        get_or_create(db, &lookup, self.defaults).await
     }
 }

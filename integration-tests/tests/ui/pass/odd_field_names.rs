@@ -10,6 +10,8 @@ mod schema {
             execute_ -> Integer,
             defaults -> Integer,
             on_insert -> Integer,
+            matching -> Integer,
+            all_matches -> Integer,
             update -> Integer,
             create -> Integer,
             save -> Integer,
@@ -45,6 +47,8 @@ struct Odd {
     defaults: i32,
     #[bounded]
     on_insert: i32,
+    matching: i32,
+    all_matches: i32,
     update: i32,
     create: i32,
     save: i32,
@@ -65,6 +69,6 @@ struct Odd {
 
 fn main() {
     let _ = Odd::create().execute__(1).execute_(2).defaults_(3).on_insert_(4_i64).update(5).create(6).save(7);
-    let _ = Odd::create().patch(8).builder(9).db(10).value(11).row(12).out(13).other(14).mask(15);
+    let _ = Odd::create().matching_(1).all_matches_(2).patch(8).builder(9).db(10).value(11).row(12).out(13).other(14).mask(15);
     let _ = Odd::create_or_update().d(1).f(2).clone(3).pk(4).defaults(|x| x.defaults_(1)).on_insert(|x| x.id(1));
 }
