@@ -434,6 +434,10 @@ mod a_transaction_that_the_database_ended_by_itself_is_over {
     });
 }
 
+fn begin_and_leave<C: Connection>(conn: &mut C) {
+    <C::TransactionManager as diesel::connection::TransactionManager<C>>::begin_transaction(conn).unwrap();
+}
+
 /// A number that counts how often it is copied.
 #[derive(Debug, PartialEq, diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
 #[diesel(sql_type = diesel::sql_types::Integer)]
@@ -618,14 +622,10 @@ on_cells! {
     }
 
     fn what_plain_diesel_leaves_open_is_rolled_back_with_what_is_around_it(conn, place) {
-        use diesel::connection::TransactionManager;
         cached_cells!(conn, cache, db);
-        fn begin<C: diesel::Connection>(conn: &mut C) {
-            C::TransactionManager::begin_transaction(conn).unwrap();
-        }
         let done = db.transaction(|db| {
             Cell_::create().id(8).name("eight").execute(db)?;
-            begin(db.connection());
+            begin_and_leave(db.connection());
             Ok::<_, Error>(())
         });
         assert!(matches!(done, Err(Error::Query(_))), "{done:?}");
