@@ -385,6 +385,8 @@ impl<M: SentryModel> Tracked<M> {
             history.saved = None;
             history.base = Some(fresh.snapshot());
         }
+        // A deletion in that transaction was rolled back as well.
+        self.stored = true;
         self.row.swap_fields(&mut fresh, !edited);
     }
 

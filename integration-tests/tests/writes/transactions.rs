@@ -607,6 +607,19 @@ on_cells! {
         });
         assert!(rolled_back.is_err());
         assert!(matches!(read.take().unwrap().save(&mut db), Err(Error::DoesNotExist { .. })));
+        // Read and deleted there.
+        let rolled_back = db.transaction(|db| {
+            let mut row = Cell_::get_from_cache(db, cells::id, 2)?;
+            row.delete(db)?;
+            read = Some(row);
+            roll_back()
+        });
+        assert!(rolled_back.is_err());
+        let mut row = read.take().unwrap();
+        row.n = 4;
+        row.save(&mut db).unwrap();
+        assert_eq!(cells::table.find(2).select(cells::n).first(db.connection()), Ok(4));
+        row.update().n(0).execute(&mut db).unwrap();
         // Read again there.
         let mut row = Cell_::get_from_cache(&mut db, cells::id, 2).unwrap();
         let rolled_back = db.transaction(|db| {

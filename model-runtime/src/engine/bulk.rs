@@ -109,7 +109,7 @@ impl<M: ModelSql<DB>, DB: Dialect> Values<'_, M, DB> {
 }
 
 /// The statement names the rows; where bounds guard it, they are locked and checked before, and it writes those: a row that
-/// comes in between may be refused, and nobody would know.
+/// comes in between could be refused without an error.
 async fn update_returning<M, P, S>(
     db: &mut S,
     values: &Values<'_, M, S::Backend>,

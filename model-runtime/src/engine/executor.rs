@@ -73,7 +73,7 @@ pub trait Executor: Send {
     /// Waits until another reader of this process notifies, or until the time is over; it may be shorter.
     fn pause(&mut self, listener: EventListener, until: Option<Instant>) -> impl Future<Output = ()> + Send;
 
-    /// How many transactions and savepoints are open on the connection, whoever opened them; `None` where the connection
+    /// How many transactions and savepoints are open on the connection, those of others included; `None` where the connection
     /// is broken.
     fn open_depth(&mut self) -> Option<u32>;
 

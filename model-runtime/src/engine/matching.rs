@@ -142,7 +142,9 @@ where
     /// Runs it on rows that are locked.
     async fn run_on<S: Executor<Backend = DB>>(&self, db: &mut S, locked: &[M]) -> Result<usize> {
         let refused = |error| overflow(error, &self.guards);
-        if self.lookup.predicate().is_none_or(|predicate| decides_by_the_row(predicate)) {
+        // As many rows could be hit although one of them is refused: by another one that came in between.
+        let exact = self.lookup.is_unique() || self.guards.is_empty();
+        if exact && self.lookup.predicate().is_none_or(|predicate| decides_by_the_row(predicate)) {
             return db.count(self.update()?).await.map_err(refused);
         }
         // The predicate may match other rows the second time.

@@ -46,7 +46,7 @@ pub(super) async fn after<S: Executor + ?Sized, T: Send>(db: &mut S, result: Res
         // Where it does not answer, nothing more can be committed either.
         match is_open(db).await.unwrap_or(false) {
             true => {}
-            // Whoever has opened it, takes it for open: nothing more is sent.
+            // The code that opened it still counts it as open: nothing more may be sent.
             false if foreign => db.break_connection(),
             false => db.transaction().was_ended(&reason, is_deadlock),
         }

@@ -88,8 +88,8 @@ async fn release_savepoint<S: Executor>(db: &mut S) -> Result<()> {
         return Ok(());
     };
     // Diesel counts a savepoint whose release failed as open, or does not.
-    let own = db.transaction().depth();
-    match db.open_depth().is_some_and(|open| open >= own) {
+    let counted = db.transaction().outer() + db.transaction().depth();
+    match db.open_depth().is_some_and(|open| open >= counted) {
         true => roll_back_after(db, &error).await,
         false => {
             db.transaction().not_rolled_back(&error.to_string());
