@@ -212,3 +212,89 @@ mod a_row_that_comes_in_after_the_locks_takes_the_statement_back {
         assert_eq!(events, [0, 0], "nothing was written");
     });
 }
+
+/// The same with diesel-async, which tells deadlocks in other words.
+macro_rules! cross_awaited {
+    ($connection:ty, $place:ident) => {{
+        let (url, setup) = $place.url_and_setup();
+        let connect = async || {
+            let mut conn = <$connection>::establish(&url).await.unwrap();
+            conn.batch_execute(&setup).await.unwrap();
+            conn
+        };
+        let cache = Cache::memory();
+        let mut rows = Vec::new();
+        for name in ["a", "b"] {
+            let mut conn = $place.connect();
+            rows.push(
+                Organization::create().name(name).execute(&mut Session::new(&mut conn, &cache)).unwrap(),
+            );
+        }
+        let barrier = tokio::sync::Barrier::new(2);
+        let writer = async |first: &Tracked<Organization>, second: &Tracked<Organization>| {
+            let (mut first, mut second, mut conn) = (first.clone(), second.clone(), connect().await);
+            let mut db = AsyncSession::new(&mut conn, &cache);
+            db.transaction(async |db| {
+                first.update().name("crossed").execute(db).await?;
+                barrier.wait().await;
+                second.update().name("crossed").execute(db).await?;
+                Ok::<_, Error>(())
+            })
+            .await
+        };
+        let (one, other) = tokio::join!(writer(&rows[0], &rows[1]), writer(&rows[1], &rows[0]));
+        let given_up: Vec<Error> = [one, other].into_iter().filter_map(Result::err).collect();
+        assert!(matches!(given_up[..], [Error::Deadlock(_)]), "{given_up:?}");
+    }};
+}
+
+/// Writers that insert the same keys at once lock each other out; an upsert outside a transaction runs again by itself.
+macro_rules! upserts_awaited {
+    ($connection:ty, $place:ident) => {{
+        let (url, setup) = $place.url_and_setup();
+        let mut writers = tokio::task::JoinSet::new();
+        for (url, setup) in vec![(url, setup); 6] {
+            writers.spawn(async move {
+                let mut conn = <$connection>::establish(&url).await.unwrap();
+                conn.batch_execute(&setup).await.unwrap();
+                let cache = Cache::memory();
+                let mut db = AsyncSession::new(&mut conn, &cache);
+                for id in 100..115 {
+                    let upsert = Organization::create_or_update().id(id).defaults(|d| d.name("shared"));
+                    upsert.execute(&mut db).await.unwrap();
+                }
+            });
+        }
+        writers.join_all().await;
+    }};
+}
+
+mod awaited {
+    use super::*;
+    use diesel_async::{AsyncConnection, AsyncMysqlConnection, AsyncPgConnection, SimpleAsyncConnection};
+    use integration_tests::databases;
+
+    #[tokio::test]
+    async fn a_deadlock_is_an_error_of_its_own_on_postgres() {
+        let place = databases::postgres(SCHEMA);
+        cross_awaited!(AsyncPgConnection, place);
+    }
+
+    #[tokio::test]
+    async fn a_deadlock_is_an_error_of_its_own_on_mysql() {
+        let place = databases::mysql(SCHEMA);
+        cross_awaited!(AsyncMysqlConnection, place);
+    }
+
+    #[tokio::test]
+    async fn upserts_that_lock_each_other_out_run_again_on_postgres() {
+        let place = databases::postgres(SCHEMA);
+        upserts_awaited!(AsyncPgConnection, place);
+    }
+
+    #[tokio::test]
+    async fn upserts_that_lock_each_other_out_run_again_on_mysql() {
+        let place = databases::mysql(SCHEMA);
+        upserts_awaited!(AsyncMysqlConnection, place);
+    }
+}

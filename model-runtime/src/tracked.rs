@@ -360,13 +360,14 @@ impl<M: SentryModel> Tracked<M> {
         self.stored = false;
     }
 
-    /// The row was read in a transaction, which may have written it: a rollback takes that back.
-    pub(crate) fn read_in(mut self, node: Option<Arc<TransactionNode>>) -> Self {
-        if let Some(node) = node {
-            let undo = Undo { node, before: None, taken: 0, was_read: true };
-            self.history.get_or_insert_default().undo.push(undo);
-        }
-        self
+    /// A row that was read in this transaction, if in any: it may have written the row, which a rollback takes back.
+    #[inline]
+    pub(crate) fn read(row: M, node: Option<Arc<TransactionNode>>) -> Self {
+        let read_there = |node| {
+            let undo = vec![Undo { node, before: None, taken: 0, was_read: true }];
+            Box::new(History { undo, ..History::default() })
+        };
+        Self { row, stored: true, history: node.map(read_there) }
     }
 
     /// Whether the row was read in a transaction that was rolled back, so that its baseline is not known any more.

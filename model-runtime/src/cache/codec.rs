@@ -45,10 +45,12 @@ pub trait Cacheable: Sized + 'static {
 
 // `Uncached` has no `Serialize`, and an impl of its own.
 impl<T: Serialize + DeserializeOwned + 'static> Cacheable for T {
+    #[inline]
     fn encode(&self, out: &mut Encoder) -> Result<(), CodecError> {
         out.append(self)
     }
 
+    #[inline]
     fn decode(input: &mut Decoder<'_>) -> Result<Self, CodecError> {
         input.next()
     }
@@ -115,6 +117,7 @@ impl<'i> Decoder<'i> {
         T::decode(self)
     }
 
+    #[inline]
     fn next<T: DeserializeOwned + 'static>(&mut self) -> Result<T, CodecError> {
         #[cfg(feature = "chrono")]
         if moment::is_moment::<T>() {

@@ -137,6 +137,7 @@ impl Phases {
     }
 
     /// The bits of a model, which takes note of them.
+    #[inline]
     fn bits<M: SentryModel>(&self, spec: &CacheSpec<M>) -> u64 {
         let known = M::state().known.0.load(Ordering::Acquire);
         match known >> BITS == self.state.load(Ordering::Acquire) {
@@ -145,6 +146,7 @@ impl Phases {
         }
     }
 
+    #[cold]
     fn look_up<M: SentryModel>(&self, spec: &CacheSpec<M>) -> u64 {
         let mut table = self.table();
         let named = table.entry(spec.name).or_default();

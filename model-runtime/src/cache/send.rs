@@ -95,7 +95,9 @@ impl Cache {
     }
 
     fn sending(&self, pass: Pass) -> Sending<'_> {
-        self.0.counters.add(Event::Probe, u64::from(pass.is_probe()));
+        if pass.is_probe() {
+            self.0.counters.add(Event::Probe, 1);
+        }
         Sending { cache: self, pass: Some(pass) }
     }
 
@@ -172,6 +174,9 @@ impl Sending<'_> {
 /// What an end of a batch means.
 impl Cache {
     fn answered(&self, pass: &Pass, debt: Option<&Debt>) {
+        if debt.is_none() && !pass.is_probe() {
+            return;
+        }
         // In one step: nobody is let in before the debt is paid.
         let (recovered, settled) = {
             let mut outage = self.outage();

@@ -36,6 +36,7 @@ impl Unplaced {
     }
 
     /// Whether a write of this key is under way whose intent the store did not take.
+    #[inline]
     pub(crate) fn has(&self, key: &str) -> bool {
         self.0.count.load(Ordering::Acquire) > 0 && self.lock().contains_key(key)
     }

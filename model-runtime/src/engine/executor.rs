@@ -80,6 +80,9 @@ pub trait Executor: Send {
     /// Marks the connection as broken: Diesel begins no transaction on it any more, and pools discard it.
     fn break_connection(&mut self);
 
+    /// Rolls back to this depth, where that needs no waiting.
+    fn roll_back_at_once(&mut self, _depth: u32) {}
+
     /// The session's cache.
     fn cache(&self) -> &Cache;
 

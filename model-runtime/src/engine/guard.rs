@@ -5,15 +5,20 @@
 //! broken, and every instance written in the open transactions takes its baseline back.
 use super::Executor;
 use super::transaction::rollback;
+#[cfg(feature = "async")]
 use crate::error::Result;
+#[cfg(feature = "async")]
 use crate::operation::Operation;
-use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::pin;
-use std::task::Poll;
-use std::thread;
+#[cfg(feature = "async")]
+use std::{
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    pin::{Pin, pin},
+    task::Poll,
+    thread,
+};
 
-/// Holds the session for one call.
+/// Holds the session for one call, and closes what the call leaves open.
 pub(crate) struct Guard<'s, S: Executor> {
     db: &'s mut S,
     /// How many transactions and savepoints were open before.
@@ -29,35 +34,45 @@ impl<'s, S: Executor> Guard<'s, S> {
     pub(crate) fn db(&mut self) -> &mut S {
         self.db
     }
-
-    /// Rolls back what the call has left open.
-    async fn roll_back(&mut self) {
-        while self.db.transaction().depth() > self.depth && !self.db.transaction().is_in_flight() {
-            if let Err(error) = rollback(self.db).await {
-                tracing::warn!(%error, "a transaction could not be rolled back");
-            }
-        }
-    }
 }
 
 impl<S: Executor> Drop for Guard<'_, S> {
     fn drop(&mut self) {
-        let own = self.db.transaction();
-        if own.is_in_flight() || own.depth() > self.depth {
+        let is_closed =
+            |db: &mut S| !db.transaction().is_in_flight() && db.transaction().depth() <= self.depth;
+        if !is_closed(self.db) {
+            self.db.roll_back_at_once(self.depth);
+        }
+        if !is_closed(self.db) {
             self.db.break_connection();
         }
         self.db.transaction().abandon(self.depth);
     }
 }
 
-/// Runs an operation; what it opens is closed when it ends, however it does.
+/// Rolls back to `depth`, unless the database has a statement that it has not answered.
+pub(crate) async fn roll_back_to<S: Executor>(db: &mut S, depth: u32) {
+    while db.transaction().depth() > depth && !db.transaction().is_in_flight() {
+        if let Err(error) = rollback(db).await {
+            tracing::warn!(%error, "a transaction could not be rolled back");
+        }
+    }
+}
+
+/// Runs an operation of an async session; what it opens is closed when it ends, however it does.
+#[cfg(feature = "async")]
 pub(crate) async fn guarded<S: Executor, O: Operation<S>>(db: &mut S, operation: O) -> Result<O::Output> {
     let mut guard = Guard::new(db);
-    let done = caught(operation.run(guard.db())).await;
+    let done = {
+        // Pinned where it is made: it is large, and each move would copy it.
+        let work = pin!(operation.run(guard.db()));
+        caught(work).await
+    };
     if done.is_err() {
         recover(guard.db()).await;
     }
-    guard.roll_back().await;
+    let depth = guard.depth;
+    roll_back_to(guard.db(), depth).await;
     done.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
@@ -71,8 +86,8 @@ pub(crate) async fn recover<S: Executor>(db: &mut S) {
 }
 
 /// The result of the future, or its panic.
-pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> thread::Result<T> {
-    let mut work = pin!(work);
+#[cfg(feature = "async")]
+pub(crate) async fn caught<T>(mut work: Pin<&mut impl Future<Output = T>>) -> thread::Result<T> {
     poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
         Ok(Poll::Pending) => Poll::Pending,
         Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),

@@ -39,15 +39,14 @@ where
     P: QueryFragment<S::Backend> + Sync,
     S: Executor,
 {
-    if mask_of::<M, S>(defaults)? == 0 {
+    let stamped = with_auto_now::<M, S>(db, defaults);
+    let change = Change::new(db, lookup, stamped.as_ref().unwrap_or(defaults))?;
+    if change.is_empty || (stamped.is_some() && mask_of::<M, S>(defaults)? == 0) {
         // Nothing to write, not even a timestamp: it is a get-or-create, which counts what it finds.
         let locks = presence == Presence::Certain && !S::Backend::RETURNING;
         let rows = lookup.rows(db, if locks { S::Backend::LOCKING } else { "" }).await?.len();
         return lookup.accept(rows).map(|()| rows);
     }
-    let mut values = defaults.clone();
-    M::auto_now(&mut values, db.now());
-    let change = Change::new(db, lookup, &values)?;
     // Inside a transaction an UPDATE of no row would keep a lock that stands in the way of inserts.
     if S::Backend::RETURNING || db.scope() == Scope::Autocommit {
         return update_at_once(db, &change).await;
@@ -57,6 +56,19 @@ where
         true => Ok(0),
         false => update_locked(db, &change).await,
     }
+}
+
+/// What is written where an UPDATE also writes the time; `None` where the model has no such field.
+fn with_auto_now<M, S>(db: &S, defaults: &M::Patch) -> Option<M::Patch>
+where
+    M: ModelSql<S::Backend>,
+    S: Executor,
+{
+    (M::AUTO_NOW != 0).then(|| {
+        let mut values = defaults.clone();
+        M::auto_now(&mut values, db.now());
+        values
+    })
 }
 
 /// What keeps an UPDATE from writing rows that it must not.
@@ -74,6 +86,7 @@ enum CheckedBy {
 struct Change<'q, M: SentryModel, P, DB: Dialect> {
     lookup: &'q Lookup<'q, M, P, DB>,
     values: &'q M::Patch,
+    is_empty: bool,
     guards: Vec<Guarded<'q, DB>>,
     checked_by: CheckedBy,
 }
@@ -90,6 +103,7 @@ where
     {
         let mut sets = Assignments::new::<M>(Purpose::Update);
         M::visit(values, &mut sets)?;
+        let is_empty = sets.mask() == 0;
         let guards = sets.guards;
         let stands_alone = db.scope() == Scope::Autocommit;
         let checked_by = match (lookup.is_unique(), lookup.is_for_all()) {
@@ -98,7 +112,7 @@ where
             (false, false) if stands_alone || (DB::RETURNING && !guards.is_empty()) => CheckedBy::Count,
             (false, _) => CheckedBy::Unit,
         };
-        Ok(Self { lookup, values, guards, checked_by })
+        Ok(Self { lookup, values, is_empty, guards, checked_by })
     }
 
     /// `UPDATE … SET …`, and what qualifies the columns of the row as it was.

@@ -22,9 +22,9 @@ mod write;
 pub(crate) use bulk::{delete_where, update_where};
 pub(crate) use create_many::create_many;
 pub use executor::{Executor, Scope};
+pub(crate) use guard::{Guard, roll_back_to};
 #[cfg(feature = "async")]
-pub(crate) use guard::caught;
-pub(crate) use guard::{Guard, guarded};
+pub(crate) use guard::{caught, guarded};
 pub(crate) use hooks::before as before_write;
 pub(crate) use lookup::{Call, Lookup, Matches};
 pub(crate) use many::get_many;

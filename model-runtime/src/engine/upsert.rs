@@ -149,7 +149,7 @@ where
     S: Executor,
 {
     if let Some(row) = find(db, lookup, "").await? {
-        return Ok((Tracked::stored(row).read_in(db.transaction().node()), false));
+        return Ok((Tracked::read(row, db.transaction().node()), false));
     }
     let mut patch = lookup.merged(defaults);
     hooks::before::<M>(&mut patch, Write::Insert)?;
@@ -165,7 +165,7 @@ where
     // The row stood in the way; a snapshot may be older than it. With RETURNING such a snapshot made the INSERT fail.
     let locking = if S::Backend::RETURNING { "" } else { S::Backend::LOCKING };
     match find(db, lookup, locking).await? {
-        Some(row) => Ok((Tracked::stored(row).read_in(db.transaction().node()), false)),
+        Some(row) => Ok((Tracked::read(row, db.transaction().node()), false)),
         None => Ok((insert_at_last(db, lookup, &patch).await?, true)),
     }
 }

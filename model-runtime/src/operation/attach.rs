@@ -70,7 +70,7 @@ where
         Ok(self
             .rows
             .into_iter()
-            .zip(parents.map(|parent| parent.map(|parent| Tracked::stored(parent).read_in(node.clone()))))
+            .zip(parents.map(|parent| parent.map(|parent| Tracked::read(parent, node.clone()))))
             .collect())
     }
 }

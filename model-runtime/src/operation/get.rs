@@ -41,7 +41,7 @@ where
         let span = tracing::debug_span!("get_from_cache", model = M::NAME, outcome = tracing::field::Empty);
         let row = get::<M, K, S>(db, &key, &text, self.kind, self.fresh).instrument(span).await?;
         let node = db.transaction().node();
-        row.map(|row| Tracked::stored(row).read_in(node))
+        row.map(|row| Tracked::read(row, node))
             .ok_or_else(|| Error::DoesNotExist { model: M::NAME, lookup: described::<K>(&key) })
     }
 }
@@ -74,6 +74,6 @@ where
         let keys: Vec<_> = self.keys.into_iter().map(K::stored::<S::Backend>).collect();
         let rows = get_many::<M, K, S>(db, &keys, self.kind).instrument(span).await?;
         let node = db.transaction().node();
-        Ok(rows.into_iter().map(|row| row.map(|row| Tracked::stored(row).read_in(node.clone()))).collect())
+        Ok(rows.into_iter().map(|row| row.map(|row| Tracked::read(row, node.clone()))).collect())
     }
 }

@@ -18,7 +18,7 @@ use futures_util::TryStreamExt;
 use futures_util::future::select;
 use std::future::ready;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::time::{Instant, SystemTime};
 
 type BoxFuture<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
@@ -116,7 +116,10 @@ where
         Box::pin(async move {
             let mut guard = Guard::new(self);
             engine::begin(guard.db()).await?;
-            let done = engine::caught(work(guard.db())).await;
+            let done = {
+                let work = pin!(work(guard.db()));
+                engine::caught(work).await
+            };
             engine::conclude(guard.db(), done).await
         })
     }

@@ -15,7 +15,7 @@ use diesel::deserialize;
 use event_listener::{EventListener, Listener};
 use std::future::ready;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::{Instant, SystemTime};
 
@@ -115,15 +115,16 @@ where
         work: impl FnOnce(&mut Self) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut guard = Guard::new(self);
-        now(engine::begin(guard.db()))?;
+        poll_ready(pin!(engine::begin(guard.db())))?;
         let done = catch_unwind(AssertUnwindSafe(|| work(guard.db())));
-        now(engine::conclude(guard.db(), done))
+        poll_ready(pin!(engine::conclude(guard.db(), done)))
     }
 }
 
 /// The result of a future that never suspends.
-fn now<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+#[inline]
+fn poll_ready<T>(future: Pin<&mut impl Future<Output = T>>) -> T {
+    match future.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
         Poll::Pending => unreachable!("nothing that a sync session awaits suspends"),
     }
@@ -200,6 +201,14 @@ where
         C::TransactionManager::transaction_manager_status_mut(self.conn).set_in_error();
     }
 
+    fn roll_back_at_once(&mut self, depth: u32) {
+        // A second panic while the first one unwinds would end the process.
+        let roll_back = || poll_ready(pin!(engine::roll_back_to(self, depth)));
+        if catch_unwind(AssertUnwindSafe(roll_back)).is_err() {
+            tracing::warn!("a transaction could not be rolled back: the connection panicked");
+        }
+    }
+
     fn cache(&self) -> &Cache {
         self.cache
     }
@@ -247,6 +256,8 @@ where
     where
         O::Output: 'd,
     {
-        now(engine::guarded(self, operation))
+        // Nothing catches a panic here: the guard closes what was left open however the call ends.
+        let mut guard = Guard::new(self);
+        poll_ready(pin!(operation.run(guard.db())))
     }
 }
