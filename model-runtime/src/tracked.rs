@@ -74,9 +74,21 @@ impl<M> History<M> {
         // The baseline before the first write of a transaction is the one that its rollback restores.
         self.undo.dedup_by(|later, earlier| {
             let same = Arc::ptr_eq(&later.node, &earlier.node);
-            earlier.taken |= if same { later.taken } else { 0 };
+            if same {
+                earlier.taken |= later.taken;
+                // Only read there, and first written in a savepoint.
+                if earlier.was_read && earlier.before.is_none() {
+                    earlier.before = later.before.take();
+                }
+            }
             same
         });
+    }
+
+    /// What was written or read in a transaction that was rolled back, or in savepoints of it; the oldest first.
+    fn rolled_back(&self) -> &[Undo<M>] {
+        let oldest = self.undo.iter().position(|undo| undo.node.is_rolled_back());
+        &self.undo[oldest.unwrap_or(self.undo.len())..]
     }
 }
 
@@ -241,11 +253,15 @@ impl<M: SentryModel> Tracked<M> {
     /// The stored row as far as this instance knows; `None` where there is none.
     pub(crate) fn baseline(&self) -> Option<&M> {
         let Some(history) = &self.history else { return self.stored.then_some(&self.row) };
-        match history.undo.iter().find(|undo| undo.node.is_rolled_back()) {
-            Some(undo) if !undo.was_read || undo.before.is_some() => return undo.before.as_ref(),
-            _ => {}
+        let current = || self.stored.then(|| history.base.as_ref().unwrap_or(&self.row));
+        match history.rolled_back() {
+            [] => current(),
+            // Read there: what it was before its first write, in whichever savepoint that was.
+            undone @ [first, ..] if first.was_read => {
+                undone.iter().find_map(|undo| undo.before.as_ref()).or_else(current)
+            }
+            [first, ..] => first.before.as_ref(),
         }
-        self.stored.then(|| history.base.as_ref().unwrap_or(&self.row))
     }
 
     fn known_baseline(&self) -> Option<&M> {
@@ -266,8 +282,7 @@ impl<M: SentryModel> Tracked<M> {
     /// edits, and take their old values back.
     fn taken_back(&self) -> u64 {
         let Some(history) = &self.history else { return 0 };
-        let Some(oldest) = history.undo.iter().position(|undo| undo.node.is_rolled_back()) else { return 0 };
-        let taken = history.undo[oldest..].iter().fold(0, |taken, undo| taken | undo.taken);
+        let taken = history.rolled_back().iter().fold(0, |taken, undo| taken | undo.taken);
         taken & !history.base.as_ref().map_or(0, |base| self.row.dirty(base))
     }
 

@@ -203,6 +203,36 @@ on_cells! {
         assert_eq!(cells::table.find(2).select(cells::n).first(db.connection()), Ok(9));
     }
 
+    fn what_was_read_in_a_transaction_and_written_in_its_savepoints_is_an_edit_after_the_rollback(conn) {
+        cached_cells!(conn, cache, db);
+        // How often it is written in savepoints, and whether outside them as well.
+        for (savepoints, outside) in [(1, false), (2, false), (1, true), (2, true)] {
+            let mut read = None;
+            let rolled_back = db.transaction(|db| {
+                let mut row = Cell_::get_from_cache(db, cells::id, 1)?;
+                for n in 1..=savepoints {
+                    db.transaction(|db| {
+                        row.n = n;
+                        row.save(db)
+                    })?;
+                }
+                if outside {
+                    row.n += 1;
+                    row.save(db)?;
+                }
+                read = Some(row);
+                Err::<(), _>(Error::Query("roll back".into()))
+            });
+            assert!(rolled_back.is_err());
+            let (mut row, expected) = (read.take().unwrap(), savepoints + i32::from(outside));
+            row.save(&mut db).unwrap();
+            let stored: i32 = cells::table.find(1).select(cells::n).first(db.connection()).unwrap();
+            assert_eq!((row.n, stored), (expected, expected), "{savepoints}, {outside}");
+            Cell_::update_where(cells::id.eq(1)).n(5).execute(&mut db).unwrap();
+        }
+        assert_coherent!(db);
+    }
+
     fn a_savepoint_for_each_write_leaves_one_baseline(conn) {
         let cache = Cache::memory();
         let mut db = Session::new(conn, &cache);

@@ -211,6 +211,10 @@ macro_rules! panics {
                 };
                 let alone = create(&mut db, 0);
                 let together = db.transaction(|db| create(db, 1));
+                if matches!(callback, Callback::BeforeWrite) {
+                    // No statement was under way, so that all could be rolled back.
+                    assert!(alone.is_ok() && together.is_ok(), "{name}: {alone:?}, {together:?}");
+                }
                 drop(db);
                 drop(conn);
                 for (code, created) in later.iter().zip([alone, together]) {

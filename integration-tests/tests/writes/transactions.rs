@@ -3,7 +3,7 @@
 use super::fixtures::*;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use integration_tests::databases::{Place, Schema};
+use integration_tests::databases::Schema;
 use integration_tests::test_on;
 use model_runtime::prelude::*;
 

@@ -40,7 +40,8 @@ impl Gate {
 impl Drop for Pass {
     fn drop(&mut self) {
         *self.0.lock() += 1;
-        self.0.0.freed.notify(1);
+        // Beside those that were notified and have not come yet.
+        self.0.0.freed.notify_additional(1);
     }
 }
 

@@ -172,6 +172,7 @@ impl Cache {
     /// ```
     pub fn clear<M: SentryModel>(&self) -> Fallible<u64> {
         let (mut cursor, mut count) = (0, 0);
+        let clearing = self.0.phases.clearing(name_of::<M>());
         loop {
             let (next, deletions) = page(self.call(&[self.scan::<M>(cursor)]).map_err(unclear::<M>)?);
             for chunk in deletions.chunks(DRAIN_CHUNK) {
@@ -179,7 +180,7 @@ impl Cache {
             }
             (cursor, count) = (next, count + deletions.len() as u64);
             if cursor == 0 {
-                self.0.phases.cleared(name_of::<M>());
+                self.0.phases.cleared(&clearing);
                 return Ok(count);
             }
         }
@@ -192,6 +193,7 @@ impl Cache {
     #[cfg(feature = "async")]
     pub async fn clear_async<M: SentryModel>(&self) -> Fallible<u64> {
         let (mut cursor, mut count) = (0, 0);
+        let clearing = self.0.phases.clearing(name_of::<M>());
         loop {
             let scan = [self.scan::<M>(cursor)];
             let (next, deletions) = page(self.call_async(&scan).await.map_err(unclear::<M>)?);
@@ -200,7 +202,7 @@ impl Cache {
             }
             (cursor, count) = (next, count + deletions.len() as u64);
             if cursor == 0 {
-                self.0.phases.cleared(name_of::<M>());
+                self.0.phases.cleared(&clearing);
                 return Ok(count);
             }
         }

@@ -2,9 +2,11 @@
 //! has waited long enough is woken.
 use super::entry::Token;
 use super::handle::{Cache, WeakCache};
+use super::unplaced::Barred;
 #[cfg(feature = "async")]
 use event_listener::{Event, EventListener};
 use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 #[cfg(feature = "async")]
 use std::sync::Weak;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -67,6 +69,8 @@ struct Late {
     token: Token,
     keys: Arc<[String]>,
     due: Instant,
+    /// Where they could not be placed.
+    barred: Option<Barred>,
 }
 
 /// The intents of one commit, which are placed again while this lives: a commit may take longer than an intent.
@@ -88,7 +92,7 @@ type Intents = Vec<(Token, Arc<[String]>)>;
 /// What is to be done now.
 struct Work {
     place: Intents,
-    release: Intents,
+    release: Vec<Late>,
     /// Whether the store is owed something.
     pay: bool,
 }
@@ -109,9 +113,16 @@ impl Keeper {
     }
 
     /// Releases these intents once they have expired, wherever the cache is still there.
-    pub(super) fn release_late(&self, cache: &Cache, token: Token, keys: &Arc<[String]>) {
+    pub(super) fn release_late(
+        &self,
+        cache: &Cache,
+        token: Token,
+        keys: &Arc<[String]>,
+        barred: Option<Barred>,
+    ) {
+        let due = Instant::now() + 3 * self.0.period;
         let mut state = self.lock();
-        state.late.push_back(Late { token, keys: keys.clone(), due: Instant::now() + 3 * self.0.period });
+        state.late.push_back(Late { token, keys: keys.clone(), due, barred });
         state.late_keys += keys.len();
         while state.late_keys > MAX_LATE {
             state.oldest_late();
@@ -169,12 +180,15 @@ impl Keeper {
         while let Some(Work { place, release, pay }) = self.next() {
             let Some(cache) = cache.upgrade() else { return };
             for (token, keys) in place {
-                cache.place_again(token, &keys);
+                survive(|| cache.place_again(token, &keys));
             }
-            for (token, keys) in release {
-                cache.release_expired(token, &keys);
+            for Late { token, keys, barred, .. } in release {
+                if survive(|| cache.release_expired(token, &keys)).is_none() {
+                    cache.postpone(&keys);
+                }
+                drop(barred);
             }
-            if pay && cache.pay() {
+            if pay && survive(|| cache.pay()).unwrap_or(true) {
                 self.lock().owing = true;
             }
         }
@@ -226,6 +240,15 @@ impl Keeper {
     }
 }
 
+/// `None` where the store panics: the thread goes on without that piece of work.
+fn survive<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let done = catch_unwind(AssertUnwindSafe(work)).ok();
+    if done.is_none() {
+        tracing::warn!("the store panicked in the cache's background thread");
+    }
+    done
+}
+
 #[cfg(feature = "async")]
 impl State {
     fn next_alarm(&self) -> Option<Instant> {
@@ -275,10 +298,10 @@ impl State {
     }
 
     /// What is to be released.
-    fn expired(&mut self, now: Instant) -> Intents {
+    fn expired(&mut self, now: Instant) -> Vec<Late> {
         let mut expired = Vec::new();
         while self.late.front().is_some_and(|late| late.due <= now) {
-            expired.extend(self.oldest_late().map(|late| (late.token, late.keys)));
+            expired.extend(self.oldest_late());
         }
         expired
     }
@@ -300,7 +323,7 @@ mod tests {
         let keeper = Keeper::new(3_600_000);
         let keys = |count: usize| Arc::<[String]>::from(vec![String::new(); count]);
         for (number, count) in [(1, 40_000), (2, 20_000), (3, 10_000)] {
-            keeper.release_late(&cache, [number; 16], &keys(count));
+            keeper.release_late(&cache, [number; 16], &keys(count), None);
         }
         let state = keeper.lock();
         let tokens: Vec<u8> = state.late.iter().map(|late| late.token[0]).collect();

@@ -37,10 +37,19 @@ pub(super) struct Named {
     pub(super) negative: Option<Phase>,
     /// The phase before, and when it ended.
     pub(super) before: Option<(Phase, Instant)>,
+    /// How many steps there were from one phase to another.
+    pub(super) steps: u32,
     /// See [`Past::untold`].
     pub(super) untold: bool,
     /// A struct came whose writes do not tell what the others count on.
     disputed: bool,
+}
+
+/// A deletion of all entries of one name, which takes a while.
+pub(super) struct Clearing {
+    name: &'static str,
+    /// The steps before it; `None` where the name was on, so that entries could be filled behind it.
+    steps: Option<u32>,
 }
 
 impl Named {
@@ -77,10 +86,14 @@ impl Named {
         (spec.negative_ms > 0).then(|| self.negative.unwrap_or(spec.negative_phase))
     }
 
+    /// The phase of its structs; `None` before the first of them.
+    fn current(&self) -> Option<Phase> {
+        self.model.or_else(|| Some(self.structs.first()?.model))
+    }
+
     /// Whether nothing is told of its writes.
     fn is_silent(&self) -> bool {
-        let phase = self.model.or_else(|| Some(self.structs.first()?.model));
-        phase.is_some_and(|phase| !Rules::of(phase, None).writes)
+        self.current().is_some_and(|phase| !Rules::of(phase, None).writes)
     }
 
     /// Differs where the rules of a struct may differ.
@@ -163,9 +176,18 @@ impl Phases {
         known
     }
 
-    /// The entries of a name were deleted. Nothing was filled since, where it is not on.
-    pub(super) fn cleared(&self, name: &'static str) {
-        if let Some(named) = self.table().get_mut(name) {
+    /// The entries of a name are going to be deleted.
+    pub(super) fn clearing(&self, name: &'static str) -> Clearing {
+        let table = self.table();
+        let named = table.get(name).filter(|named| named.current() != Some(Phase::On));
+        Clearing { name, steps: named.map(|named| named.steps) }
+    }
+
+    /// They were deleted. Where the name was not on meanwhile, nothing was filled behind the deletion.
+    pub(super) fn cleared(&self, clearing: &Clearing) {
+        if let Some(named) = self.table().get_mut(clearing.name)
+            && clearing.steps == Some(named.steps)
+        {
             named.untold = false;
         }
     }
@@ -187,8 +209,9 @@ impl Phases {
 impl fmt::Debug for Phases {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let table = self.table();
-        let phase = |named: &Named| named.model.or_else(|| Some(named.structs.first()?.model));
-        f.debug_map().entries(table.iter().filter_map(|(name, named)| Some((name, phase(named)?)))).finish()
+        f.debug_map()
+            .entries(table.iter().filter_map(|(name, named)| Some((name, named.current()?))))
+            .finish()
     }
 }
 

@@ -8,6 +8,7 @@ use super::keeper::Hold;
 use super::observe::{Event, gauge_owed};
 use super::outage::{Debt, Outage, Verdict};
 use super::protocol::{Command, Reply};
+use super::unplaced::Barred;
 use crate::store::{Answer, StoreError};
 use std::sync::{Arc, MutexGuard, PoisonError};
 #[cfg(feature = "async")]
@@ -60,9 +61,10 @@ impl Cache {
     }
 
     /// Releases these intents once they have expired: nobody learns what became of their write.
-    pub(crate) fn release_late(&self, token: Token, keys: &Arc<[String]>) {
+    /// Until then this process is served nothing under the keys that are barred.
+    pub(crate) fn release_late(&self, token: Token, keys: &Arc<[String]>, barred: Option<Barred>) {
         if !keys.is_empty() {
-            self.0.keeper.release_late(self, token, keys);
+            self.0.keeper.release_late(self, token, keys, barred);
         }
     }
 

@@ -73,6 +73,7 @@ impl Cache {
             })?;
             if now != phase {
                 named.before = Some((now, Instant::now()));
+                named.steps += 1;
             }
             named.model = Some(phase);
             named.untold |= phase == Phase::Off;

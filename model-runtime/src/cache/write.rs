@@ -33,7 +33,7 @@ pub(crate) struct Intents {
     /// Taken away when the write ends.
     unfinished: Option<Cache>,
     /// Where they could not be placed: this process is served nothing under their keys until the write ends, and what is
-    /// owed then is remembered.
+    /// owed then is remembered; where its end is not known, until they would have expired.
     barred: Option<Barred>,
 }
 
@@ -46,12 +46,14 @@ impl Intents {
 
 impl Drop for Intents {
     /// A write that panics, is cancelled, or whose outcome is not known, leaves its intents to expire; then they are
-    /// released, in case one was lost. Of those that could not be placed, the store is told as soon as it answers.
+    /// released, in case one was lost. Of those that could not be placed, the store is told as soon as it answers, and
+    /// once more when they would have expired: the write may be committed in between.
     fn drop(&mut self) {
-        match self.unfinished.take() {
-            Some(cache) if self.placed => cache.release_late(self.token, &self.keys),
-            Some(cache) => cache.postpone(&self.keys),
-            None => {}
+        if let Some(cache) = self.unfinished.take() {
+            if !self.placed {
+                cache.postpone(&self.keys);
+            }
+            cache.release_late(self.token, &self.keys, self.barred.take());
         }
         // After it is remembered what is owed.
         self.barred = None;

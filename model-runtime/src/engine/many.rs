@@ -158,7 +158,7 @@ where
         });
     }
     let _pass = match out_of_reach {
-        true => Some(super::wait::pass(db).await),
+        true => super::wait::pass(db).await,
         false => None,
     };
     load::<M, K, S>(db, wanted, missing, &mut rows).await?;

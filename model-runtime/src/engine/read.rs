@@ -195,7 +195,7 @@ impl<M: SentryModel, K: KeyTexts<Model = M>> Lookup<'_, M, K> {
 /// While the store is out of reach, the right to ask the database.
 pub(super) async fn pass<M, S: Executor>(db: &mut S, sought: &Sought<M>) -> Option<Pass> {
     match sought {
-        Sought::OutOfReach => Some(super::wait::pass(db).await),
+        Sought::OutOfReach => super::wait::pass(db).await,
         _ => None,
     }
 }

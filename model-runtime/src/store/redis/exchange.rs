@@ -82,8 +82,8 @@ pub(super) enum Broken {
     TimedOut(RedisError),
     /// The server is no primary any more, or another one.
     Demoted,
-    /// What came back is no reply: the connection is of no use.
-    Garbled(RedisError),
+    /// What came back is no reply, or none to what was sent: the connection is of no use.
+    Garbled(StoreError),
     /// The connection is as good as before.
     Failed(StoreError),
 }
@@ -91,11 +91,9 @@ pub(super) enum Broken {
 impl Broken {
     pub(super) fn into_store_error(self) -> StoreError {
         match self {
-            Self::Dropped(error) | Self::TimedOut(error) | Self::Garbled(error) => {
-                StoreError(error.to_string())
-            }
+            Self::Dropped(error) | Self::TimedOut(error) => StoreError(error.to_string()),
             Self::Demoted => StoreError("the server is no primary any more; connect to its primary".into()),
-            Self::Failed(error) => error,
+            Self::Garbled(error) | Self::Failed(error) => error,
         }
     }
 }
@@ -107,7 +105,7 @@ impl From<RedisError> for Broken {
         match (error.is_io_error(), error.is_timeout()) {
             (true, true) => Self::TimedOut(error),
             (true, false) => Self::Dropped(error),
-            (false, _) => Self::Garbled(error),
+            (false, _) => Self::Garbled(StoreError(error.to_string())),
         }
     }
 }
@@ -117,6 +115,9 @@ impl From<Unusable> for Broken {
         match unusable {
             Unusable::NoScript => Self::Failed(StoreError("Redis forgets its scripts".into())),
             Unusable::Demoted => Self::Demoted,
+            Unusable::Garbled => {
+                Self::Garbled(StoreError("Redis: a reply of another kind than the command's".into()))
+            }
             Unusable::Failed(error) => Self::Failed(error),
         }
     }

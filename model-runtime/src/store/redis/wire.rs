@@ -148,6 +148,8 @@ pub(super) enum Unusable {
     NoScript,
     /// The server is no primary any more, or another one.
     Demoted,
+    /// A reply of another kind than the command's: later ones may be of other commands as well.
+    Garbled,
     /// Anything else.
     Failed(StoreError),
 }
@@ -194,7 +196,7 @@ fn mark(places: &[Value], replies: &mut [Reply]) -> Result<(), Unusable> {
 }
 
 fn unexpected() -> Unusable {
-    Unusable::Failed(StoreError("Redis: a reply of another kind than the command's".into()))
+    Unusable::Garbled
 }
 
 fn refused(error: &RedisError) -> Unusable {
