@@ -419,6 +419,24 @@ on_every_database_and_store! {
             Account::invalidate(&mut db, accounts::id, [id]).unwrap();
         }
 
+        // A value that a rolled-back transaction wrote and loaded is not known, and no baseline.
+        let mut a = hit(&mut db);
+        let rolled_back: Result<(), Error> = db.transaction(|db| {
+            Account::update_where(accounts::id.eq(id)).password_hash("tmp").execute(db)?;
+            a.refresh(db)?;
+            assert_eq!(a.loaded(accounts::password_hash)?, "tmp");
+            Err(Error::Query("roll back".into()))
+        });
+        assert!(rolled_back.is_err());
+        assert!(a.loaded(accounts::password_hash).is_err() && !a.has_changed(accounts::password_hash));
+        a.password_hash = "tmp".into();
+        a.save(&mut db).unwrap();
+        assert_eq!(stored!(db, id).1, "tmp");
+        a.refresh(&mut db).unwrap();
+        a.password_hash = secret.as_str().into();
+        a.save(&mut db).unwrap();
+        assert_eq!(stored!(db, id).1, secret);
+
         // A value that is assigned is written, and then known.
         let mut a = hit(&mut db);
         a.password_hash = "new".into();

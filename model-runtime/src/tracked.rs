@@ -137,15 +137,16 @@ impl<M: SentryModel> Tracked<M> {
     /// The value of an [`Uncached`] field.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] where the row came from a lookup through the cache, which leaves the field out; call
-    /// [`refresh`](Self::refresh).
+    /// [`Error::InvalidValue`] where the row came from a lookup through the cache, which leaves the field out, or where the
+    /// transaction that loaded it was rolled back; call [`refresh`](Self::refresh).
     pub fn loaded<C, T>(&self, _column: C) -> Result<&T>
     where
         C: FieldOf<M, Value = Uncached<T>>,
     {
         let not_loaded =
             || Error::InvalidValue { model: M::NAME, field: C::FIELD, reason: NOT_LOADED.into() };
-        C::get(&self.row).get().ok_or_else(not_loaded)
+        let is_taken_back = self.taken_back() >> C::INDEX & 1 == 1;
+        C::get(&self.row).get().filter(|_| !is_taken_back).ok_or_else(not_loaded)
     }
 
     /// What was edited since the row was stored; nothing for an unsaved instance.
@@ -343,12 +344,8 @@ impl<M: SentryModel> Tracked<M> {
         self.remember(node);
         if let Some(history) = &mut self.history {
             history.base = None;
-            // What is loaded now was not edited, whatever becomes of the transaction.
-            for before in history.undo.iter_mut().filter_map(|undo| undo.before.as_mut()) {
-                let loaded = self.row.unloaded() & before.unloaded();
-                before.swap_fields(&mut new.snapshot(), loaded);
-            }
         }
+        // Also what was not loaded before: the transaction may have written it.
         let taken = new.dirty(&self.row);
         self.row = new;
         self.take(taken, 0);
