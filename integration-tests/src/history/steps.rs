@@ -328,8 +328,11 @@ macro_rules! face {
                         let (mark, spelling) = (desk.begin(), desk.spelling(part));
                         let done = db.transaction($($async)? |db: &mut Db<'_>| {
                             let mut row = Part::get_from_cache(db, parts::code, spelling)$($await)*?;
-                            let marked = row.update().v(mark).execute(db)$($await)*?;
-                            Ok::<_, Error>(u32::from(marked) + u32::from(row.delete(db)$($await)*?))
+                            // At READ COMMITTED another row may have taken the key since: it is not marked.
+                            if !row.update().v(mark).execute(db)$($await)*? {
+                                return Ok::<_, Error>(0);
+                            }
+                            Ok(1 + u32::from(row.delete(db)$($await)*?))
                         })$($await)*;
                         desk.came(mark, done)?;
                         desk.tried(Trial::Deleted);
