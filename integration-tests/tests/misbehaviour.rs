@@ -10,7 +10,7 @@ use model_runtime::Phase;
 use model_runtime::cache::protocol::{Command, Reply};
 use model_runtime::prelude::*;
 use model_runtime::store::{Answer, MemoryStore, RedisStore, Store, StoreError};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
