@@ -224,7 +224,7 @@ mod a_transaction_that_the_database_ended_by_itself_is_over {
 /// A transaction that plain Diesel opened, and that the database ends while the session in it writes, in a savepoint of its
 /// own or not: nothing after that is committed by itself.
 macro_rules! ended_inside_plain_diesel {
-    ($conn:ident, $connect:expr, $before_it_ends:expr, $error:pat) => {{
+    ($conn:ident, $connect:expr, $before_it_ends:expr, $is_due:expr) => {{
         for nested in [false, true] {
             // The one of the round before is broken.
             let mut own = $connect;
@@ -238,7 +238,8 @@ macro_rules! ended_inside_plain_diesel {
                     false => row.update().n(9).execute(&mut db).map(drop),
                     true => db.transaction(|db| row.update().n(9).execute(db).map(drop)),
                 };
-                assert!(matches!(ended, Err($error)), "{ended:?}");
+                let is_due: fn(&Error) -> bool = $is_due;
+                assert!(ended.as_ref().is_err_and(is_due), "{ended:?}");
                 let later = Cell_::create().id(4).name("later").execute(&mut db);
                 assert!(matches!(later, Err(Error::BrokenConnection)), "{later:?}");
                 Ok::<_, Error>(())
@@ -258,7 +259,12 @@ mod a_transaction_of_plain_diesel_that_the_database_ended_is_over {
             "CREATE TRIGGER boom BEFORE UPDATE ON cells WHEN NEW.n = 9 BEGIN SELECT RAISE(ROLLBACK, 'boom'); END",
         )
         .unwrap();
-        ended_inside_plain_diesel!(conn, place.connect(), |_: &mut Session<'_, _>| Ok::<_, Error>(()), _);
+        ended_inside_plain_diesel!(
+            conn,
+            place.connect(),
+            |_: &mut Session<'_, _>| Ok::<_, Error>(()),
+            |error| { error.to_string().contains("boom") }
+        );
     });
 
     // MariaDB gives a transaction up whose snapshot is older than the row.
@@ -274,7 +280,7 @@ mod a_transaction_of_plain_diesel_that_the_database_ended_is_over {
             other.batch_execute("UPDATE cells SET n = n + 1 WHERE id = 1").unwrap();
             Ok::<_, Error>(())
         };
-        ended_inside_plain_diesel!(conn, connect(), outdate, Error::Deadlock(_));
+        ended_inside_plain_diesel!(conn, connect(), outdate, |error| matches!(error, Error::Deadlock(_)));
     });
 }
 
